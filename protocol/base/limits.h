@@ -1,0 +1,32 @@
+/*
+ * limits: every maximum that Lockstep puts on what comes from outside, in one place.
+ * Sizes are bytes unless the name says otherwise.
+ */
+#ifndef LOCKSTEP_BASE_LIMITS_H
+#define LOCKSTEP_BASE_LIMITS_H
+
+/* SQLite's own bounds: https://www.sqlite.org/limits.html and fileformat2.html, section 1.3. */
+#define LIMIT_PAGE_SIZE_MIN 512u
+#define LIMIT_PAGE_SIZE_MAX 65536u
+#define LIMIT_PAGE_COUNT    4294967294u
+
+/* A frame on the wire, without its 4-byte length. The largest that is sent carries 64 KiB of pages. */
+#define LIMIT_FRAME 262144u
+
+/* Bytes of payload in one PAGES, CELLS or HASHES message. */
+#define LIMIT_CHUNK 65536u
+
+/* Bytes that wait to be written to a link before the sender stops making more. */
+#define LIMIT_LINK_QUEUE 1048576u
+
+/* Text that comes with an ERROR message, and any name or path in a message. */
+#define LIMIT_TEXT 1000u
+#define LIMIT_PATH 4096u
+
+/* zstd's window, as a power of two: the decoder refuses a stream that asks for more. 8 MiB. */
+#define LIMIT_ZSTD_WINDOW_LOG 23
+
+/* A lock record in the store. Real ones have a few hundred bytes. */
+#define LIMIT_LOCK_RECORD 16384u
+
+#endif
