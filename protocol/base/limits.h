@@ -13,6 +13,12 @@
 /* A frame on the wire, without its 4-byte length. The largest that is sent carries 64 KiB of pages. */
 #define LIMIT_FRAME 262144u
 
+/* Bytes that may wait in a frame reader beside a whole frame: what one read of a link can bring, with room. */
+#define LIMIT_READ_AHEAD 1048576u
+
+/* Elements of a message: the type, the fields, and fields of later versions. */
+#define LIMIT_MESSAGE_ELEMENTS 64u
+
 /* Bytes of payload in one PAGES, CELLS or HASHES message. */
 #define LIMIT_CHUNK 65536u
 

@@ -2,8 +2,12 @@
  * message: what the two sides say to each other, as C structs, and their msgpack form.
  *
  * PROTOCOL.md has the conversation and the fields for somebody who writes the other side. Each message is a
- * msgpack array whose first element is the type, the others the fields in the order of the struct. A decoder
- * takes more elements than it knows, and ignores them, so that a later version can append fields.
+ * flat msgpack array: the type, then the fields in the order of the struct, those of a struct within it (a
+ * geometry, a fence) in its place. An element is an unsigned integer, a string or a bin, never an array, a map or
+ * an extension, so nothing nests and nothing that a peer announces is allocated. A decoder takes more elements
+ * than it knows, up to LIMIT_MESSAGE_ELEMENTS, and ignores them, so that a later version can append fields.
+ *
+ * Strings are UTF-8 without control characters, char[N] holding at most N - 1 bytes and a NUL.
  */
 #ifndef LOCKSTEP_WIRE_MESSAGE_H
 #define LOCKSTEP_WIRE_MESSAGE_H
@@ -20,6 +24,8 @@ struct error;
 #define HASH_KEY_SIZE      32 /* bytes of a lineage's hash key */
 #define ROOT_SIZE          32 /* bytes of a root and of a verify digest (SHA-256) */
 #define LEASE_ID_SIZE      16 /* bytes of a lease id */
+#define MESSAGE_CELL_SIZE  16 /* bytes of one cell in CELLS */
+#define MESSAGE_HASH_SIZE  8  /* bytes of one hash in HASHES */
 
 enum message_type {
     MESSAGE_HELLO = 1,    /* origin -> replica: what the origin has; first on every link */
@@ -79,6 +85,7 @@ struct message_error {
 #define SYNC_WAL_ONLY    8u  /* refuse unless both databases are in WAL mode */
 #define SYNC_DIRECT      16u /* push: base equals the origin's root, the pages follow at once */
 #define SYNC_REPLACE     32u /* a difference of page size is resolved by rebuilding the receiver's file first */
+#define SYNC_ALL         63u /* a request with any other flag is refused: it would ask for what nobody does */
 
 /* The receiver's CELLS or HASHES follow at once, unless its page_count is 0 or the roots are equal. */
 struct message_pull {
@@ -105,16 +112,19 @@ struct message_push {
     char instance[129];
 };
 
-/* data points into the decoded payload, or at the caller's bytes when encoding. */
+/*
+ * In these and in PAGES, data points into the decoded payload, or at the caller's bytes when encoding; len is 1 to
+ * LIMIT_CHUNK.
+ */
 struct message_cells {
     uint64_t first;       /* number of the first cell */
-    const uint8_t *data;  /* whole cells of SKETCH_CELL_SIZE bytes */
+    const uint8_t *data;  /* whole cells of MESSAGE_CELL_SIZE bytes */
     uint32_t len;
 };
 
 struct message_hashes {
     uint32_t first;       /* page number of the first hash */
-    const uint8_t *data;  /* 8 bytes a page */
+    const uint8_t *data;  /* MESSAGE_HASH_SIZE bytes a page */
     uint32_t len;
 };
 
@@ -180,15 +190,17 @@ struct message {
 const char *message_name(int type);
 
 /*
- * Append a whole frame (length and payload) with the message to out. ERR_INTERNAL when out is full or memory
- * ran out; out is then as it was.
+ * Append a whole frame (length and payload) with the message to out. Text for a person (software, instance, the
+ * text of an error) is cleaned as log_sanitize does, newlines and tabs made spaces, so that any error can be told;
+ * everything else must be as message_decode would take it. ERR_INTERNAL when it is not, when out is full or
+ * memory ran out; out is then as it was.
  */
 int message_encode(const struct message *message, struct buffer *out, struct error *error);
 
 /*
  * Read the payload of one frame. Pointers in *message point into payload. ERR_PROTOCOL for anything that is
  * not exactly one well-formed message: unknown type, missing field, wrong kind or size of a field, number out
- * of range, trailing bytes.
+ * of range, page count without page size or root without pages, trailing bytes. *message is then worth nothing.
  */
 int message_decode(const uint8_t *payload, size_t len, struct message *message, struct error *error);
 
