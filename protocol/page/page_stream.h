@@ -1,12 +1,11 @@
 /*
  * page_stream: the pages that a receiver needs, as one compressed stream of bytes.
  *
- * The stream is one zstd frame (window at most LIMIT_ZSTD_WINDOW_LOG), or the bare records where compression is off,
- * after one byte that says which. A record is: the page number as the distance from the one before (LEB128, at
- * least 1; the first from 0), one byte for its kind, then what the kind needs:
+ * The stream goes through compress.h. In it stand records. A record is: the page number as the distance from the one
+ * before (LEB128, at least 1; the first from 0), one byte for its kind, then what the kind needs:
  *   RAW    page_size bytes
  *   ZERO   nothing: a page of zeros
- *   and, against what the sender knows the receiver to hold, PATCH, COPY and MOVED (patch.h).
+ *   MOVED  the number of a page (LEB128) that the receiver held before the sync and whose content this is
  * After the last record stands distance 0. Page numbers ascend strictly.
  */
 #ifndef LOCKSTEP_PAGE_PAGE_STREAM_H
@@ -21,31 +20,54 @@ struct error;
 /* ---- sender ---- */
 struct page_stream_writer;
 
-/* level: zstd's (1 to 19), 0 for no compression. */
-int page_stream_writer_new(struct page_stream_writer **writer, uint32_t page_size, int level, struct error *error);
+/*
+ * What the sender knows of the pages that the receiver holds from before the sync (its old pages). Each callback may be NULL
+ * where nothing of the kind is known. Both get `arg`, are called for pages 1 to page_count, in any order and
+ * more than once, and may be called as long as the writer lives.
+ */
+struct page_stream_base {
+    uint32_t page_count;
+    void *arg;
+    /* The low half of the receiver's hash of its old page pgno; 0 where that is not known. */
+    uint64_t (*hash)(void *arg, uint32_t pgno);
+    /* Set *known, and where it is 1 put the page_size bytes of the receiver's old page pgno at page. 0 or a code. */
+    int (*fetch)(void *arg, uint32_t pgno, uint8_t *page, int *known, struct error *error);
+};
+
+/*
+ * level: zstd's (1 to 19), 0 for no compression. base, which may be NULL where nothing is known, is copied; what its arg points
+ * at must outlive the writer. ERR_INTERNAL: memory ran out.
+ */
+int page_stream_writer_new(struct page_stream_writer **writer, uint32_t page_size, int level,
+                           const struct page_stream_base *base, struct error *error);
 void page_stream_writer_free(struct page_stream_writer *writer);
 
 /*
- * Add page pgno (greater than the one before). Compressed bytes are appended to out as they come, often none. `base`, which
- * may be NULL, is page_size bytes that the receiver holds under the number base_pgno.
+ * Add page pgno (greater than the one before; never the lock-byte page) with page_size bytes at page, whose hash has the
+ * low half hash_low (0 where it is not known). Compressed bytes are appended to out as they come, often none, at
+ * times those of many pages (at most 2 MiB).
  */
-int page_stream_writer_add(struct page_stream_writer *writer, uint32_t pgno, const uint8_t *page, const uint8_t *base,
-                           uint32_t base_pgno, struct buffer *out, struct error *error);
+int page_stream_writer_add(struct page_stream_writer *writer, uint32_t pgno, const uint8_t *page, uint64_t hash_low,
+                           struct buffer *out, struct error *error);
 
 /* End the stream; the rest of its bytes is appended to out. */
 int page_stream_writer_finish(struct page_stream_writer *writer, struct buffer *out, struct error *error);
 
-/* Records added so far. */
+/* Pages added so far. */
 uint32_t page_stream_writer_count(const struct page_stream_writer *writer);
 
 /* ---- receiver ---- */
 struct page_stream_reader;
 
-/* Fetches, for a record that needs it, page pgno as the receiver holds it from before the sync: page_size bytes to `page`. */
+/* Fetches old page pgno, as the receiver held it before the sync: page_size bytes to page. 0 or a code. */
 typedef int page_stream_fetch(void *arg, uint32_t pgno, uint8_t *page, struct error *error);
 
-int page_stream_reader_new(struct page_stream_reader **reader, uint32_t page_size, page_stream_fetch *fetch, void *fetch_arg,
-                           struct error *error);
+/*
+ * fetch is called for pages 1 to base_count, the pages that the receiver held before the sync. It may be NULL where base_count
+ * is 0. A stream that asks for others ends in ERR_PROTOCOL.
+ */
+int page_stream_reader_new(struct page_stream_reader **reader, uint32_t page_size, uint32_t base_count,
+                           page_stream_fetch *fetch, void *fetch_arg, struct error *error);
 void page_stream_reader_free(struct page_stream_reader *reader);
 
 /* Give it the next bytes of the stream; borrowed until page_stream_reader_next has asked for more. */
@@ -54,7 +76,7 @@ void page_stream_reader_feed(struct page_stream_reader *reader, const uint8_t *d
 /*
  * The next page: *pgno and page_size bytes at *page, good until the next call. *pgno is 0 where more bytes must be fed first, or
  * where page_stream_reader_ended. ERR_PROTOCOL for a stream that is damaged, goes on behind its end, has page numbers that do not
- * ascend, or asks for more memory than allowed.
+ * ascend, or asks for more memory than allowed; and what fetch returns. A reader that failed must not be used again.
  */
 int page_stream_reader_next(struct page_stream_reader *reader, uint32_t *pgno, const uint8_t **page, struct error *error);
 

@@ -1,0 +1,206 @@
+#include "protocol/page/compress.h"
+
+#include <stdlib.h>
+#include <zstd.h>
+
+#include "protocol/base/buffer.h"
+#include "protocol/base/error.h"
+#include "protocol/base/limits.h"
+
+enum { MODE_BARE = 0, MODE_ZSTD = 1, MODE_UNKNOWN = 2 };
+
+struct compressor {
+    ZSTD_CCtx *zstd; /* NULL where the stream is bare */
+    int started;     /* the byte for the mode is out */
+};
+
+struct decompressor {
+    ZSTD_DCtx *zstd;
+    int mode;            /* MODE_*: unknown until the first byte came */
+    int at_end;          /* the frame is over */
+    const uint8_t *data; /* fed and not yet taken; borrowed */
+    size_t len;
+};
+
+int compressor_new(struct compressor **compressor, int level, struct error *error)
+{
+    struct compressor *c = calloc(1, sizeof(*c));
+
+    *compressor = c;
+    if (c != NULL && level <= 0)
+        return 0;
+    if (c != NULL)
+        c->zstd = ZSTD_createCCtx();
+    if (c == NULL || c->zstd == NULL) {
+        compressor_free(c);
+        *compressor = NULL;
+        return error_set(error, ERR_INTERNAL, "out of memory for a compressor");
+    }
+    if (level > COMPRESS_LEVEL_MAX)
+        level = COMPRESS_LEVEL_MAX;
+    ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, level);
+    return 0;
+}
+
+void compressor_free(struct compressor *compressor)
+{
+    if (compressor == NULL)
+        return;
+    ZSTD_freeCCtx(compressor->zstd);
+    free(compressor);
+}
+
+/* Run zstd until all of the input is taken and, with ZSTD_e_end, the frame is over. */
+static int compress(struct compressor *c, ZSTD_inBuffer *input, ZSTD_EndDirective directive,
+                    struct buffer *out, struct error *error)
+{
+    size_t left;
+
+    do {
+        ZSTD_outBuffer output = {0};
+        uint8_t *spot;
+        int rc = buffer_reserve(out, 4096, &spot, error);
+
+        if (rc != 0)
+            return rc;
+        output.dst = spot;
+        output.size = out->cap - out->len;
+        left = ZSTD_compressStream2(c->zstd, &output, input, directive);
+        if (ZSTD_isError(left))
+            return error_set(error, ERR_INTERNAL, "compressing: %s", ZSTD_getErrorName(left));
+        out->len += output.pos;
+    } while (directive == ZSTD_e_end ? left > 0 : input->pos < input->size);
+    return 0;
+}
+
+static int start(struct compressor *c, struct buffer *out, struct error *error)
+{
+    uint8_t mode = c->zstd != NULL ? MODE_ZSTD : MODE_BARE;
+
+    if (c->started)
+        return 0;
+    c->started = 1;
+    return buffer_append(out, &mode, 1, error);
+}
+
+int compressor_write(struct compressor *compressor, const void *data, size_t len,
+                     struct buffer *out, struct error *error)
+{
+    ZSTD_inBuffer input = {data, len, 0};
+    int rc = start(compressor, out, error);
+
+    if (rc != 0)
+        return rc;
+    if (compressor->zstd == NULL)
+        return buffer_append(out, data, len, error);
+    return compress(compressor, &input, ZSTD_e_continue, out, error);
+}
+
+int compressor_finish(struct compressor *compressor, struct buffer *out, struct error *error)
+{
+    ZSTD_inBuffer input = {NULL, 0, 0};
+    int rc = start(compressor, out, error);
+
+    if (rc != 0 || compressor->zstd == NULL)
+        return rc;
+    return compress(compressor, &input, ZSTD_e_end, out, error);
+}
+
+int decompressor_new(struct decompressor **decompressor, struct error *error)
+{
+    struct decompressor *d = calloc(1, sizeof(*d));
+
+    *decompressor = d;
+    if (d != NULL)
+        d->zstd = ZSTD_createDCtx();
+    if (d == NULL || d->zstd == NULL) {
+        decompressor_free(d);
+        *decompressor = NULL;
+        return error_set(error, ERR_INTERNAL, "out of memory for a decompressor");
+    }
+    d->mode = MODE_UNKNOWN;
+    ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, LIMIT_ZSTD_WINDOW_LOG);
+    return 0;
+}
+
+void decompressor_free(struct decompressor *decompressor)
+{
+    if (decompressor == NULL)
+        return;
+    ZSTD_freeDCtx(decompressor->zstd);
+    free(decompressor);
+}
+
+void decompressor_feed(struct decompressor *decompressor, const uint8_t *data, size_t len)
+{
+    decompressor->data = data;
+    decompressor->len = len;
+}
+
+static void take(struct decompressor *d, size_t len)
+{
+    d->data += len;
+    d->len -= len;
+}
+
+static int read_zstd(struct decompressor *d, struct buffer *into, size_t want, struct error *error)
+{
+    while (into->len < want && !d->at_end) {
+        ZSTD_inBuffer input = {d->data, d->len, 0};
+        ZSTD_outBuffer output = {into->data + into->len, want - into->len, 0};
+        size_t rc = ZSTD_decompressStream(d->zstd, &output, &input);
+
+        if (ZSTD_isError(rc))
+            return error_set(error, ERR_PROTOCOL, "the compressed stream is damaged: %s",
+                             ZSTD_getErrorName(rc));
+        take(d, input.pos);
+        into->len += output.pos;
+        d->at_end = rc == 0;
+        if (input.pos == 0 && output.pos == 0)
+            break;
+    }
+    return 0;
+}
+
+int decompressor_read(struct decompressor *decompressor, struct buffer *into, size_t want,
+                      struct error *error)
+{
+    struct decompressor *d = decompressor;
+    uint8_t *spot;
+    size_t len;
+    int rc;
+
+    if (d->mode == MODE_UNKNOWN && d->len > 0) {
+        d->mode = d->data[0];
+        take(d, 1);
+        if (d->mode != MODE_BARE && d->mode != MODE_ZSTD)
+            return error_set(error, ERR_PROTOCOL, "a stream of pages starts with %d, not 0 or 1",
+                             d->mode);
+    }
+    if (d->mode == MODE_UNKNOWN || want <= into->len)
+        return 0;
+    rc = buffer_reserve(into, want - into->len, &spot, error);
+    if (rc != 0)
+        return rc;
+    if (d->mode == MODE_ZSTD)
+        return read_zstd(d, into, want, error);
+    len = d->len < want - into->len ? d->len : want - into->len;
+    rc = buffer_append(into, d->data, len, error);
+    take(d, len);
+    return rc;
+}
+
+size_t decompressor_pending(const struct decompressor *decompressor)
+{
+    return decompressor->len;
+}
+
+int decompressor_exhausted(const struct decompressor *decompressor)
+{
+    return decompressor->at_end;
+}
+
+int decompressor_may_end(const struct decompressor *decompressor)
+{
+    return decompressor->mode == MODE_BARE || decompressor->at_end;
+}
