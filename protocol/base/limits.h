@@ -25,6 +25,12 @@
 /* Bytes that wait to be written to a link before the sender stops making more. */
 #define LIMIT_LINK_QUEUE 1048576u
 
+/* One line of the far side's stderr; what is longer is cut. */
+#define LIMIT_FAR_LINE 1024u
+
+/* What a started program gets to end by itself, then after SIGTERM, before SIGKILL. Milliseconds. */
+#define LIMIT_PROCESS_GRACE_MS 2000u
+
 /* Text that comes with an ERROR message, and any name or path in a message. */
 #define LIMIT_TEXT 1000u
 #define LIMIT_PATH 4096u

@@ -2,11 +2,11 @@
  * endpoint: where a database is, as a user writes it.
  *
  *   path                      a local file
- *   [user@]host:path          over SSH; sqlite3_rsync's rule: there is a ':' and neither '/' nor '\' before it
- *   ssh://[user@]host[:port]/path
- *   tls://host[:port]/name    an origin daemon
+ *   [user@]host:path          over SSH; sqlite3_rsync's rule: there is a ':' and neither '/' nor
+ * '\' before it ssh://[user@]host[:port]/path tls://host[:port]/name    an origin daemon
  *
- * An IPv6 address stands in brackets: [2001:db8::1]:path, ssh://[2001:db8::1]:22/path.
+ * In the two URL forms %XX stands for a byte, and a literal '%' is %25. An IPv6 address stands in
+ * brackets: [2001:db8::1]:path, ssh://[2001:db8::1]:22/path.
  */
 #ifndef LOCKSTEP_LINK_ENDPOINT_H
 #define LOCKSTEP_LINK_ENDPOINT_H
@@ -20,12 +20,14 @@ struct endpoint {
     char *user; /* NULL where none was given */
     char *host; /* NULL for ENDPOINT_LOCAL; without brackets */
     int port;   /* 0 where none was given */
-    char *path; /* never NULL or empty. ssh://host/path is absolute, ssh://host/~/path below the home directory */
+    char *path; /* never NULL or empty. ssh://host/path is absolute, ssh://host/~/path below the
+                   home directory */
 };
 
 /*
- * Read text into *endpoint, which owns its strings (endpoint_release). ERR_USAGE for an empty path, a host or
- * user that begins with '-' (it would be an option to ssh), control characters, a port that is none.
+ * Read text into *endpoint, which owns its strings (endpoint_release). ERR_USAGE for an empty path,
+ * a host or user that begins with '-' (it would be an option to ssh), control characters, a port
+ * that is none.
  */
 int endpoint_parse(struct endpoint *endpoint, const char *text, struct error *error);
 

@@ -1,14 +1,14 @@
 /*
  * link: a two-way stream of bytes to the other side, on a libuv loop, whatever carries it.
  *
- * A link is made by one of link_stdio.h, link_process.h, link_ssh.h (and link_tls.h), and used through the
- * functions here. It reports through four callbacks, never from inside a call of its user's. A user may call
- * any function here from inside a callback.
+ * A link is made by one of link_stdio.h, link_process.h, link_ssh.h (and link_tls.h), and used
+ * through the functions here. It reports through four callbacks, never from inside a call of its
+ * user's. A user may call any function here from inside a callback.
  *
  *   opening --on_open--> open --link_shutdown--> no more writes --on_close--> closed
  *
- * on_close comes exactly once, last, however the link ends; only then is the memory gone, and the link with
- * it. Nothing is called after it.
+ * on_close comes exactly once, last, however the link ends; only then is the memory gone, and the
+ * link with it. Nothing is called after it.
  */
 #ifndef LOCKSTEP_LINK_LINK_H
 #define LOCKSTEP_LINK_LINK_H
@@ -24,14 +24,16 @@ struct link_callbacks {
     void (*on_open)(void *user);
     /* Bytes came; good during the call only. */
     void (*on_bytes)(void *user, const uint8_t *data, size_t len);
-    /* What waited to be written fell to half of LIMIT_LINK_QUEUE or less, after having been above. */
+    /* What waited to be written fell to half of LIMIT_LINK_QUEUE or less, after having been above.
+     */
     void (*on_drain)(void *user);
-    /* The far side wrote to its stderr: a whole line, sanitized (log_sanitize), without its newline. */
+    /* The far side wrote to its stderr: a whole line, sanitized (log_sanitize), without its
+     * newline. */
     void (*on_far_line)(void *user, const char *line);
     /*
-     * The link is gone. error->code is ERR_NONE after an orderly end of the stream from the far side or
-     * link_close; else what broke it (ERR_NO_LINK, ERR_AUTH, ERR_NO_PROGRAM, ERR_TIMEOUT), with a text that
-     * says what to do. Bytes that came before were all delivered.
+     * The link is gone. error->code is ERR_NONE after an orderly end of the stream from the far
+     * side or link_close; else what broke it (ERR_NO_LINK, ERR_AUTH, ERR_NO_PROGRAM, ERR_TIMEOUT),
+     * with a text that says what to do. Bytes that came before were all delivered.
      */
     void (*on_close)(void *user, const struct error *error);
 };
@@ -48,14 +50,16 @@ void link_write_take(struct link *link, uint8_t *data, size_t len);
 /* Bytes that were given to link_write_take and not yet handed to the carrier. */
 size_t link_queued(const struct link *link);
 
-/* Stop delivering bytes, and go on: back-pressure. The far side's own sending stalls after what the carrier buffers. */
+/* Stop delivering bytes, and go on: back-pressure. The far side's own sending stalls after what the
+ * carrier buffers. */
 void link_pause(struct link *link);
 void link_resume(struct link *link);
 
 /* Say that no more will be written, once what waits is written. Reading goes on. */
 void link_shutdown(struct link *link);
 
-/* End the link now; what waits to be written is dropped. on_close follows, later. Harmless when repeated. */
+/* End the link now; what waits to be written is dropped. on_close follows, later. Harmless when
+ * repeated. */
 void link_close(struct link *link);
 
 struct link_traffic link_traffic(const struct link *link);
@@ -78,9 +82,9 @@ struct link_methods {
 struct link {
     const struct link_methods *methods;
     struct link_callbacks callbacks;
-    void *user;                  /* given to every callback */
+    void *user; /* given to every callback */
     struct link_traffic traffic;
-    size_t queued;               /* bytes taken and not yet handed to the carrier */
+    size_t queued; /* bytes taken and not yet handed to the carrier */
     char name[256];
 };
 
