@@ -1,0 +1,181 @@
+#include "protocol/sync/local_copy.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/error.h"
+
+/* Resolve symbolic links in path, whose last part may not exist yet. */
+static int resolve(const char *path, char **real_path, struct error *error)
+{
+    char folder[PATH_MAX];
+    char *real_folder;
+    const char *name;
+    int len;
+
+    *real_path = realpath(path, NULL);
+    if (*real_path != NULL)
+        return 0;
+    if (errno != ENOENT)
+        return error_set_errno(error, errno == EACCES ? ERR_NOT_ALLOWED : ERR_IO, errno, "looking for %s", path);
+    name = strrchr(path, '/');
+    len = name == NULL ? 1 : name == path ? 1 : (int)(name - path);
+    if (len >= (int)sizeof(folder) || (name != NULL && name[1] == '\0'))
+        return error_set(error, ERR_USAGE, "%s is not the name of a file", path);
+    snprintf(folder, sizeof(folder), "%.*s", len, name == NULL ? "." : path);
+    real_folder = realpath(folder, NULL);
+    if (real_folder == NULL)
+        return error_set_errno(error, errno == EACCES ? ERR_NOT_ALLOWED : ERR_NO_DATABASE, errno,
+                               "looking for %s: its folder %s", path, folder);
+    len = asprintf(real_path, "%s/%s", strcmp(real_folder, "/") == 0 ? "" : real_folder, name == NULL ? path : name + 1);
+    free(real_folder);
+    return len < 0 ? error_set(error, ERR_INTERNAL, "out of memory") : 0;
+}
+
+int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
+{
+    int rc;
+
+    memset(copy, 0, sizeof(*copy));
+    copy->timeout_ms = timeout_ms;
+    copy->path = strdup(path);
+    rc = copy->path == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : resolve(path, &copy->real_path, error);
+    if (rc == 0)
+        rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, timeout_ms, error);
+    if (rc == ERR_NO_DATABASE) {
+        error_init(error);
+        rc = 0;
+    }
+    if (rc == 0)
+        rc = sidecar_open(&copy->sidecar, copy->real_path, timeout_ms, error);
+    if (rc != 0)
+        local_copy_release(copy);
+    return rc;
+}
+
+void local_copy_release(struct local_copy *copy)
+{
+    page_index_release(&copy->index);
+    database_free(copy->db);
+    sidecar_free(copy->sidecar);
+    free(copy->real_path);
+    free(copy->path);
+    explicit_bzero(copy->hash_key, sizeof(copy->hash_key));
+    memset(copy, 0, sizeof(*copy));
+}
+
+/* Hash everything within the open transaction. */
+static int scan_open_transaction(struct local_copy *copy, struct error *error)
+{
+    struct page_hasher hasher;
+    int rc;
+
+    page_hasher_init(&hasher, copy->hash_key);
+    rc = database_data_version(copy->db, &copy->data_version, error);
+    if (rc == 0)
+        rc = database_scan(copy->db, &hasher, &copy->index, NULL, NULL, error);
+    explicit_bzero(&hasher, sizeof(hasher));
+    if (rc != 0)
+        return error_wrap(error, "reading %s", copy->path);
+    copy->geometry.page_size = copy->index.page_size;
+    copy->geometry.page_count = copy->index.page_count;
+    page_index_root(&copy->index, copy->geometry.root);
+    return 0;
+}
+
+/* Open the read transaction and scan in it; it stays open. */
+static int scan_and_keep(struct local_copy *copy, struct error *error)
+{
+    int rc;
+
+    local_copy_let_go(copy);
+    page_index_release(&copy->index);
+    memset(&copy->geometry, 0, sizeof(copy->geometry));
+    memset(&copy->state, 0, sizeof(copy->state));
+    copy->state.is_empty = 1;
+    rc = sidecar_read(copy->sidecar, &copy->book, error);
+    if (rc != 0 || copy->db == NULL)
+        return rc;
+    rc = database_begin_read(copy->db, &copy->state, error);
+    if (rc != 0)
+        return error_wrap(error, "reading %s", copy->path);
+    copy->held = 1;
+    rc = scan_open_transaction(copy, error);
+    if (rc != 0)
+        local_copy_let_go(copy);
+    return rc;
+}
+
+int local_copy_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], struct error *error)
+{
+    int rc;
+
+    memmove(copy->hash_key, key, sizeof(copy->hash_key));
+    rc = scan_and_keep(copy, error);
+    if (rc == 0 && !copy->state.is_wal)
+        local_copy_let_go(copy);
+    return rc;
+}
+
+int local_copy_scan_and_hold(struct local_copy *copy, struct error *error)
+{
+    return scan_and_keep(copy, error);
+}
+
+int local_copy_hold(struct local_copy *copy, struct error *error)
+{
+    struct database_state state;
+    uint32_t data_version;
+    int rc;
+
+    if (copy->held || copy->db == NULL)
+        return 0;
+    rc = database_begin_read(copy->db, &state, error);
+    if (rc != 0)
+        return error_wrap(error, "reading %s", copy->path);
+    copy->held = 1;
+    rc = database_data_version(copy->db, &data_version, error);
+    if (rc == 0 && data_version != copy->data_version)
+        rc = error_set(error, ERR_MOVED, "%s was changed by another program while it was being read", copy->path);
+    if (rc != 0)
+        local_copy_let_go(copy);
+    return rc;
+}
+
+void local_copy_let_go(struct local_copy *copy)
+{
+    if (copy->held)
+        database_end(copy->db);
+    copy->held = 0;
+}
+
+int local_copy_lock(struct local_copy *copy, struct error *error)
+{
+    uint8_t scanned[ROOT_SIZE];
+    uint32_t data_version;
+    int rc;
+
+    local_copy_let_go(copy);
+    rc = database_begin_write(copy->db, &copy->state, error);
+    if (rc != 0)
+        return error_wrap(error, "locking %s", copy->path);
+    rc = database_data_version(copy->db, &data_version, error);
+    if (rc == 0 && data_version != copy->data_version) {
+        memcpy(scanned, copy->geometry.root, sizeof(scanned));
+        rc = scan_open_transaction(copy, error);
+        if (rc == 0 && memcmp(scanned, copy->geometry.root, sizeof(scanned)) != 0)
+            rc = error_set(error, ERR_MOVED, "%s was changed by another program meanwhile", copy->path);
+    }
+    if (rc != 0)
+        database_end(copy->db);
+    return rc;
+}
+
+int local_copy_has_changes(const struct local_copy *copy)
+{
+    return copy->book.has_base && copy->geometry.page_count > 0 &&
+           memcmp(copy->book.base_root, copy->geometry.root, ROOT_SIZE) != 0;
+}

@@ -1,0 +1,68 @@
+/*
+ * local_copy: the copy of the database on this machine: its file, its sidecar, and what a scan of it found.
+ *
+ * Both sides of a sync hold one. The scan reads every page once, in one read transaction. What it found stays
+ * good as long as SQLite says that no other connection committed (database_data_version); local_copy_hold and
+ * local_copy_lock check exactly that, so nothing has to stay locked in between.
+ */
+#ifndef LOCKSTEP_SYNC_LOCAL_COPY_H
+#define LOCKSTEP_SYNC_LOCAL_COPY_H
+
+#include <stdint.h>
+
+#include "protocol/page/database.h"
+#include "protocol/page/page_hash.h"
+#include "protocol/sync/sidecar.h"
+#include "protocol/wire/message.h"
+
+struct error;
+
+struct local_copy {
+    char *path;                /* as given, for messages */
+    char *real_path;           /* with symbolic links resolved; the file itself may be missing */
+    struct database *db;       /* NULL while there is no file */
+    struct sidecar *sidecar;
+    uint32_t timeout_ms;
+    struct sidecar_state book; /* as read at the last scan */
+    struct database_state state;
+    uint8_t hash_key[HASH_KEY_SIZE]; /* that the index was made with */
+    struct page_index index;
+    struct geometry geometry;  /* of the index */
+    uint32_t data_version;     /* SQLite's, in the transaction of the scan */
+    int held;                  /* a read transaction is open that sees the scanned content */
+};
+
+/*
+ * Find the database at path and its sidecar. A missing file is not an error (copy->db stays NULL); a missing folder is.
+ * timeout_ms bounds each wait for another program's lock. On failure *copy needs no release.
+ */
+int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error);
+
+void local_copy_release(struct local_copy *copy);
+
+/*
+ * Read the sidecar and hash the whole database with key. In WAL mode the snapshot is kept (held), because that hinders
+ * nobody; in rollback mode it is let go, so that writers can commit. ERR_BUSY, ERR_NOT_A_DATABASE, ERR_IO.
+ */
+int local_copy_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], struct error *error);
+
+/* Make sure that a read transaction is open that sees what was scanned. ERR_MOVED where somebody committed since. */
+int local_copy_hold(struct local_copy *copy, struct error *error);
+
+/* Scan again, and keep the read transaction in every journal mode, until local_copy_let_go. */
+int local_copy_scan_and_hold(struct local_copy *copy, struct error *error);
+
+/* End the read transaction, if one is open. */
+void local_copy_let_go(struct local_copy *copy);
+
+/*
+ * Open a write transaction on exactly the scanned content. Where SQLite says that somebody committed since, everything is
+ * hashed again, because not every commit changes content. ERR_MOVED where the content did change; the write
+ * transaction is then over. End it with database_commit or database_end.
+ */
+int local_copy_lock(struct local_copy *copy, struct error *error);
+
+/* Whether this copy has content that is not the base: changes that were never pushed. Meaningful with a base only. */
+int local_copy_has_changes(const struct local_copy *copy);
+
+#endif

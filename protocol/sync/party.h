@@ -1,0 +1,40 @@
+/*
+ * party: one side of a conversation as a synchronous machine: a message goes in, frames come out.
+ *
+ * A party does no input or output on the link: conversation.h drives it over one, and a test can drive two of
+ * them against each other in memory. Both calls may take long (they hash, read and write the database) and
+ * are made on a worker thread, one at a time.
+ */
+#ifndef LOCKSTEP_SYNC_PARTY_H
+#define LOCKSTEP_SYNC_PARTY_H
+
+#include <stdint.h>
+
+struct buffer;
+struct error;
+struct message;
+struct party;
+
+enum party_status {
+    PARTY_SPEAKS,  /* wants speak to be called, as soon as there is room for what it says */
+    PARTY_LISTENS, /* waits for a message */
+    PARTY_DONE     /* all is said and heard; the link can end */
+};
+
+struct party_methods {
+    /*
+     * Take a message; its pointers are good during the call only. An answer is appended to out, whole frames. On failure
+     * the conversation is over; the driver tells the peer.
+     */
+    int (*hear)(struct party *party, const struct message *message, struct buffer *out, struct error *error);
+    /* Append the next thing to say to out: at most about LIMIT_CHUNK bytes, possibly none. Called while the status is PARTY_SPEAKS. */
+    int (*speak)(struct party *party, struct buffer *out, struct error *error);
+};
+
+/* The first member of every party. */
+struct party {
+    const struct party_methods *methods;
+    enum party_status status;
+};
+
+#endif

@@ -1,0 +1,273 @@
+#include "protocol/sync/sender.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/buffer.h"
+#include "protocol/base/error.h"
+#include "protocol/base/limits.h"
+#include "protocol/page/difference.h"
+#include "protocol/page/page_stream.h"
+#include "protocol/page/spool.h"
+#include "protocol/sync/local_copy.h"
+
+/*
+ *   FINDING --(the set is known)--> STREAMING --(last byte)--> ENDING --(END said)--> FINISHED
+ *
+ * FINDING listens while a flight is under way and speaks an ASK when it has come and did not do. A receiver
+ * without pages starts in STREAMING.
+ */
+enum stage { FINDING, STREAMING, ENDING, FINISHED };
+
+struct sender {
+    struct local_copy *copy; /* borrowed */
+    enum stage stage;
+    int asks;                /* FINDING: an ASK is to be said */
+    struct difference_want want; /* FINDING: what the receiver was last asked for, or sends unasked */
+    struct difference_finder *finder; /* NULL where the receiver has no pages */
+    uint32_t common;         /* pages that both sides have */
+    size_t next_difference;  /* STREAMING: index into the finder's pages */
+    uint32_t next_page;      /* STREAMING: next page beyond the common ones */
+    struct page_stream_writer *writer;
+    struct spool *spool;     /* rollback mode: the finished stream */
+    struct buffer bytes;     /* of the stream, not yet said */
+    uint8_t *page;           /* one page */
+    uint64_t version;
+    int level;
+};
+
+static int start_stream(struct sender *sender, struct error *error)
+{
+    sender->stage = STREAMING;
+    sender->next_page = sender->common + 1;
+    return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, sender->level, error);
+}
+
+int sender_new(struct sender **sender, struct local_copy *copy, const struct geometry *theirs,
+               const uint8_t seed[LINEAGE_SIZE], uint64_t version, int level, struct error *error)
+{
+    struct sender *new = calloc(1, sizeof(*new));
+    int rc = 0;
+
+    assert(theirs->page_count == 0 || theirs->page_size == copy->geometry.page_size);
+    *sender = NULL;
+    if (new == NULL || (new->page = malloc(copy->geometry.page_size)) == NULL) {
+        free(new);
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    }
+    new->copy = copy;
+    new->version = version;
+    new->level = level;
+    /* A page can cost a little more than its size, and ending the stream flushes what zstd still holds. */
+    buffer_init(&new->bytes, 16 * LIMIT_CHUNK);
+    new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
+    if (new->common > 0) {
+        rc = difference_finder_new(&new->finder, copy->index.hashes, new->common, seed, error);
+        new->want = difference_first_flight(new->common);
+    } else {
+        rc = start_stream(new, error);
+    }
+    if (rc != 0) {
+        sender_free(new);
+        return rc;
+    }
+    *sender = new;
+    return 0;
+}
+
+void sender_free(struct sender *sender)
+{
+    if (sender == NULL)
+        return;
+    spool_free(sender->spool);
+    page_stream_writer_free(sender->writer);
+    difference_finder_free(sender->finder);
+    buffer_release(&sender->bytes);
+    free(sender->page);
+    free(sender);
+}
+
+enum party_status sender_status(const struct sender *sender)
+{
+    if (sender->stage == FINISHED)
+        return PARTY_DONE;
+    return sender->stage == FINDING && !sender->asks ? PARTY_LISTENS : PARTY_SPEAKS;
+}
+
+int sender_hear(struct sender *sender, const struct message *message, struct error *error)
+{
+    struct difference_want want;
+    int rc;
+
+    if (sender_status(sender) != PARTY_LISTENS)
+        return error_set(error, ERR_PROTOCOL, "%s came at a time when nothing was asked for", message_name(message->type));
+    if (message->type == MESSAGE_CELLS)
+        rc = difference_finder_add(sender->finder, DIFFERENCE_CELLS, message->cells.first, message->cells.data,
+                                   message->cells.len, error);
+    else if (message->type == MESSAGE_HASHES)
+        rc = difference_finder_add(sender->finder, DIFFERENCE_HASHES, message->hashes.first, message->hashes.data,
+                                   message->hashes.len, error);
+    else
+        rc = error_set(error, ERR_PROTOCOL, "%s came where the description of pages was due", message_name(message->type));
+    if (rc != 0)
+        return rc;
+    want = difference_finder_want(sender->finder);
+    if (want.kind == DIFFERENCE_FOUND)
+        return start_stream(sender, error);
+    /* The rest of the flight that is under way needs no asking. */
+    sender->asks = want.kind != sender->want.kind || want.first + want.count != sender->want.first + sender->want.count;
+    sender->want = want;
+    return 0;
+}
+
+/* The number of the next page to send; 0 after the last. */
+static uint32_t next_page(struct sender *sender)
+{
+    const struct difference_page *pages;
+    size_t count = 0;
+
+    if (sender->finder != NULL) {
+        pages = difference_finder_pages(sender->finder, &count);
+        if (sender->next_difference < count)
+            return pages[sender->next_difference++].pgno;
+    }
+    return sender->next_page <= sender->copy->geometry.page_count ? sender->next_page++ : 0;
+}
+
+/* Put pages into the stream until at least `enough` bytes wait. Sets *ended after the last one. */
+static int produce(struct sender *sender, size_t enough, int *ended, struct error *error)
+{
+    uint32_t lock_page = page_lock_byte_page(sender->copy->geometry.page_size);
+    int rc = 0;
+
+    *ended = 0;
+    while (rc == 0 && sender->bytes.len < enough && !*ended) {
+        uint32_t pgno = next_page(sender);
+        if (pgno == lock_page)
+            continue;
+        if (pgno == 0) {
+            *ended = 1;
+            return page_stream_writer_finish(sender->writer, &sender->bytes, error);
+        }
+        rc = database_read_page(sender->copy->db, pgno, sender->page, error);
+        if (rc == 0)
+            rc = page_stream_writer_add(sender->writer, pgno, sender->page, NULL, 0, &sender->bytes, error);
+    }
+    return rc;
+}
+
+/* Rollback mode: the whole stream to the spool, then let the writers go on. */
+static int fill_spool(struct sender *sender, struct error *error)
+{
+    int ended = 0;
+    int rc = spool_new(&sender->spool, sender->copy->real_path, error);
+
+    while (rc == 0 && !ended) {
+        rc = produce(sender, LIMIT_CHUNK, &ended, error);
+        if (rc == 0)
+            rc = spool_append(sender->spool, sender->bytes.data, sender->bytes.len, error);
+        buffer_consume(&sender->bytes, sender->bytes.len);
+    }
+    if (rc == 0)
+        rc = spool_rewind(sender->spool, error);
+    local_copy_let_go(sender->copy);
+    return rc;
+}
+
+static int read_spool(struct sender *sender, int *ended, struct error *error)
+{
+    uint8_t *spot;
+    size_t len;
+    int rc = buffer_reserve(&sender->bytes, LIMIT_CHUNK, &spot, error);
+
+    if (rc == 0)
+        rc = spool_read(sender->spool, spot, LIMIT_CHUNK, &len, error);
+    if (rc != 0)
+        return rc;
+    sender->bytes.len += len;
+    *ended = len == 0;
+    return 0;
+}
+
+/* Say up to LIMIT_CHUNK bytes of what waits. */
+static int say_bytes(struct sender *sender, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_PAGES};
+    int rc;
+
+    if (sender->bytes.len == 0)
+        return 0;
+    message.pages.data = sender->bytes.data;
+    message.pages.len = (uint32_t)(sender->bytes.len < LIMIT_CHUNK ? sender->bytes.len : LIMIT_CHUNK);
+    rc = message_encode(&message, out, error);
+    buffer_consume(&sender->bytes, message.pages.len);
+    return rc;
+}
+
+static int speak_pages(struct sender *sender, struct buffer *out, struct error *error)
+{
+    int ended = 0;
+    int rc = 0;
+
+    if (sender->spool == NULL) {
+        rc = local_copy_hold(sender->copy, error);
+        if (rc == 0 && !sender->copy->state.is_wal)
+            rc = fill_spool(sender, error);
+    }
+    if (rc == 0 && sender->spool != NULL)
+        rc = read_spool(sender, &ended, error);
+    else if (rc == 0)
+        rc = produce(sender, LIMIT_CHUNK, &ended, error);
+    if (rc != 0)
+        return error_wrap(error, "reading the changed pages of %s", sender->copy->path);
+    if (ended)
+        sender->stage = ENDING;
+    return say_bytes(sender, out, error);
+}
+
+static int speak_end(struct sender *sender, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_END};
+    int rc;
+
+    if (sender->bytes.len > 0)
+        return say_bytes(sender, out, error);
+    message.end.geometry = sender->copy->geometry;
+    message.end.version = sender->version;
+    message.end.pages = page_stream_writer_count(sender->writer);
+    rc = message_encode(&message, out, error);
+    local_copy_let_go(sender->copy);
+    sender->stage = FINISHED;
+    return rc;
+}
+
+static int speak_ask(struct sender *sender, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_ASK};
+
+    message.ask.kind = sender->want.kind == DIFFERENCE_CELLS ? ASK_CELLS : ASK_HASHES;
+    message.ask.first = sender->want.first;
+    message.ask.count = sender->want.count;
+    sender->asks = 0;
+    return message_encode(&message, out, error);
+}
+
+int sender_speak(struct sender *sender, struct buffer *out, struct error *error)
+{
+    switch (sender->stage) {
+    case FINDING:
+        return speak_ask(sender, out, error);
+    case STREAMING:
+        return speak_pages(sender, out, error);
+    case ENDING:
+        return speak_end(sender, out, error);
+    default:
+        return 0;
+    }
+}
+
+uint32_t sender_pages(const struct sender *sender)
+{
+    return sender->writer != NULL ? page_stream_writer_count(sender->writer) : 0;
+}

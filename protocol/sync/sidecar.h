@@ -1,0 +1,110 @@
+/*
+ * sidecar: Lockstep's bookkeeping about one copy of a database, kept beside it in "<db>-lockstep", a SQLite
+ * database of its own, never inside the user's.
+ *
+ * The same tables serve both sides. At an origin: lineage, hash key, version, fence, receipts, the intent of a
+ * push that is being committed. At a replica: lineage, hash key, base, the push whose answer is awaited.
+ *
+ * The sidecar and the database cannot commit at one instant. A push therefore commits in two steps: the intent
+ * here (old root, new root, push id), the pages there, then the receipt here. After a crash in between the
+ * root of the database says which of the two it was; sidecar_settle writes that down.
+ *
+ * Each function is one durable transaction (synchronous FULL): it is done, or nothing of it is.
+ */
+#ifndef LOCKSTEP_SYNC_SIDECAR_H
+#define LOCKSTEP_SYNC_SIDECAR_H
+
+#include <stdint.h>
+
+#include "protocol/wire/message.h"
+
+struct error;
+struct sidecar;
+
+/* One push: what was asked, and once it is committed, its receipt. */
+struct push_record {
+    uint8_t push_id[LINEAGE_SIZE];
+    uint8_t old_root[ROOT_SIZE];
+    uint8_t new_root[ROOT_SIZE];
+    uint64_t version; /* of the content after it */
+    struct fence fence;
+    int64_t time;     /* seconds since 1970, by this machine */
+    char instance[129];
+};
+
+/* All that the sidecar knows except old receipts. All zero for a sidecar that does not exist. */
+struct sidecar_state {
+    int has_lineage;
+    uint8_t lineage[LINEAGE_SIZE];
+    uint8_t hash_key[HASH_KEY_SIZE];
+    uint64_t version;        /* of the content with `root` */
+    uint8_t root[ROOT_SIZE]; /* of the content when the version was counted */
+    struct fence fence;      /* the highest token seen, and its lease; token 0 for none */
+    int has_base;
+    uint8_t base_root[ROOT_SIZE]; /* what this copy last had in common with the origin */
+    uint64_t base_version;
+    int has_pending;         /* a push was sent and its answer has not come */
+    uint8_t pending_id[LINEAGE_SIZE];
+    uint8_t pending_root[ROOT_SIZE];
+    int has_intent;          /* a push was being committed here */
+    struct push_record intent;
+};
+
+/*
+ * Attach to the sidecar of the database whose path, symbolic links resolved, is real_path. Nothing is created yet: a
+ * missing sidecar reads as all zero, and the first function that writes makes it. timeout_ms bounds each wait
+ * for another process's transaction. ERR_IO, ERR_NOT_ALLOWED, ERR_NOT_A_DATABASE (damaged: the text says what to do).
+ */
+int sidecar_open(struct sidecar **sidecar, const char *real_path, uint32_t timeout_ms, struct error *error);
+void sidecar_free(struct sidecar *sidecar);
+
+int sidecar_read(struct sidecar *sidecar, struct sidecar_state *state, struct error *error);
+
+/*
+ * The version that content with this root has: the stored one if it is the stored root, the intent's if the root is the
+ * intent's, else one more than the stored: somebody changed the database without Lockstep. 0 for a root of zeros in a
+ * database that never had a version.
+ */
+uint64_t sidecar_version_of(const struct sidecar_state *state, const uint8_t root[ROOT_SIZE]);
+
+/*
+ * Give the database its lineage and hash key. If it has this lineage already, nothing happens. ERR_MOVED if it has another
+ * one and replace is 0 (another process was first); with replace the former lineage and all that hung on it is
+ * forgotten, the fence apart.
+ */
+int sidecar_join(struct sidecar *sidecar, const uint8_t lineage[LINEAGE_SIZE], const uint8_t hash_key[HASH_KEY_SIZE],
+                 int replace, struct error *error);
+
+/* ERR_FENCED where fence is older than the stored one, or of an equal token with another lease; else 0. fence->token 0 with a stored token: ERR_FENCED, too, unless the stored is 0. */
+int sidecar_check_fence(const struct sidecar_state *state, const struct fence *fence, struct error *error);
+
+/* Check as above, then store it. */
+int sidecar_set_fence(struct sidecar *sidecar, const struct fence *fence, struct error *error);
+
+/*
+ * First step of a commit, while the write lock on the database is held and its root is known to be record->old_root:
+ * checks the fence once more, counts record->version, stores the intent.
+ */
+int sidecar_begin_push(struct sidecar *sidecar, struct push_record *record, struct error *error);
+
+/* Second step, after the pages are committed: version, root and receipt are stored, the intent goes. Harmless when repeated. */
+int sidecar_finish_push(struct sidecar *sidecar, const struct push_record *record, struct error *error);
+
+/*
+ * If an intent is stored: decide by the database's present root what became of it, finish or drop it. To be called under the
+ * database's write lock, so that no live process is in between.
+ */
+int sidecar_settle(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error);
+
+/* The receipt of a push. *found tells whether there is one. Receipts are kept for the last 1000 pushes. */
+int sidecar_find_push(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], struct push_record *record, int *found,
+                      struct error *error);
+
+/* A replica's push is about to be sent. */
+int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], const uint8_t root[ROOT_SIZE],
+                        struct error *error);
+
+/* This copy and the origin have this content in common; no push is pending any more. */
+int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t version, struct error *error);
+
+#endif
