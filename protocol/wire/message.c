@@ -90,7 +90,6 @@ static const struct field pull_fields[] = {
     BYTES(pull.lineage),
     GEOMETRY(pull.geometry),
     U64(pull.version),
-    FENCE(pull.fence),
     BYTES(pull.seed),
     TEXT(pull.instance),
 };
@@ -104,7 +103,6 @@ static const struct field push_fields[] = {
     FENCE(push.fence),
     BYTES(push.hash_key),
     BYTES(push.seed),
-    U32(push.journal_wal, 0, 1),
     TEXT(push.instance),
 };
 static const struct field cells_fields[] = {U64(cells.first), BLOB(cells, MESSAGE_CELL_SIZE)};

@@ -62,6 +62,7 @@ struct fence {
 #define HELLO_WAL      2u  /* the origin's database is in WAL mode */
 #define HELLO_MAY_PULL 4u  /* this link may pull */
 #define HELLO_MAY_PUSH 8u  /* this link may push */
+#define HELLO_EMPTY    16u /* the origin's database has no tables, or is missing */
 
 struct message_hello {
     uint32_t protocol;             /* PROTOCOL_VERSION of the speaker */
@@ -85,7 +86,9 @@ struct message_error {
 #define SYNC_WAL_ONLY    8u  /* refuse unless both databases are in WAL mode */
 #define SYNC_DIRECT      16u /* push: base equals the origin's root, the pages follow at once */
 #define SYNC_REPLACE     32u /* a difference of page size is resolved by rebuilding the receiver's file first */
-#define SYNC_ALL         63u /* a request with any other flag is refused: it would ask for what nobody does */
+#define SYNC_EMPTY       64u /* push: the replica's database has no tables */
+#define SYNC_WAL         128u /* push: the replica's database is in WAL mode */
+#define SYNC_ALL         255u /* a request with any other flag is refused: it would ask for what nobody does */
 
 /* The receiver's CELLS or HASHES follow at once, unless its page_count is 0 or the roots are equal. */
 struct message_pull {
@@ -93,7 +96,6 @@ struct message_pull {
     uint8_t lineage[LINEAGE_SIZE];   /* the replica's own; all zero for none */
     struct geometry geometry;        /* what the replica has, hashed with the origin's key */
     uint64_t version;                /* of the replica's base; 0 for none */
-    struct fence fence;              /* to be stored before the snapshot; token 0 for none */
     uint8_t seed[LINEAGE_SIZE];      /* of the sketch */
     char instance[129];              /* who pulls, for logs */
 };
@@ -108,7 +110,6 @@ struct message_push {
     struct fence fence;
     uint8_t hash_key[HASH_KEY_SIZE]; /* the lineage's key, for an origin that takes the lineage */
     uint8_t seed[LINEAGE_SIZE];
-    uint32_t journal_wal;            /* 1 where the replica's database is in WAL mode */
     char instance[129];
 };
 
