@@ -20,7 +20,9 @@ void clock_format_utc(int64_t seconds, char *out, size_t out_size)
     time_t moment = (time_t)seconds;
     struct tm parts;
 
-    gmtime_r(&moment, &parts);
-    if (strftime(out, out_size, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0 && out_size > 0)
+    /* A year beyond an int is no date: such seconds may stand in a record that somebody else wrote. */
+    if ((gmtime_r(&moment, &parts) == NULL ||
+         strftime(out, out_size, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) &&
+        out_size > 0)
         out[0] = '\0';
 }

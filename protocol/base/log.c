@@ -75,27 +75,29 @@ static size_t utf8_length(const uint8_t *text, size_t len)
     return need;
 }
 
-/* Length of the escape sequence that starts with the ESC at text (ECMA-48: CSI, OSC and the short
- * ones). */
+/*
+ * Length of the escape sequence that starts with the ESC at text (ECMA-48: control sequences, control strings such as
+ * OSC, and the short ones). A byte that cannot belong to it ends it and is not counted.
+ */
 static size_t escape_length(const uint8_t *text, size_t len)
 {
-    size_t i = 2;
+    size_t i = 1;
 
-    if (len < 2)
-        return len;
-    if (text[1] == '[') {
-        while (i < len && text[i] >= 0x20 && text[i] <= 0x3f)
-            i++;
-        return i < len ? i + 1 : len;
+    if (len > 1 && text[1] == '[') {
+        for (i = 2; i < len && text[i] >= 0x20 && text[i] <= 0x3f; i++)
+            ;
+        return i < len && text[i] >= 0x40 && text[i] <= 0x7e ? i + 1 : i;
     }
-    if (text[1] == ']' || text[1] == 'P' || text[1] == '^' || text[1] == '_') {
-        while (i < len && text[i] != 0x07 && text[i] != 0x1b && text[i] != '\n')
-            i++;
-        if (i < len && text[i] == 0x1b)
-            return i + 2 <= len ? i + 2 : len;
+    if (len > 1 && memchr("]PX^_", text[1], 5) != NULL) {
+        for (i = 2; i < len && text[i] != 0x07 && text[i] != 0x1b && text[i] != '\n'; i++)
+            ;
+        if (i + 1 < len && text[i] == 0x1b && text[i + 1] == '\\')
+            return i + 2;
         return i < len && text[i] == 0x07 ? i + 1 : i;
     }
-    return 2;
+    while (i < len && text[i] >= 0x20 && text[i] <= 0x2f)
+        i++;
+    return i < len && text[i] >= 0x30 && text[i] <= 0x7e ? i + 1 : i;
 }
 
 size_t log_sanitize(const char *text, size_t text_len, char *out, size_t out_size)

@@ -18,163 +18,11 @@
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 #include "protocol/wire/frame.h"
-
-enum field_kind {
-    FIELD_U32,
-    FIELD_U64,
-    FIELD_BYTES, /* a bin of exactly `size` bytes */
-    FIELD_TEXT,  /* a string for a person: cleaned when encoding */
-    FIELD_NAME,  /* a string that means something: never altered */
-    FIELD_BLOB   /* a bin of 1 to LIMIT_CHUNK bytes, a multiple of `size` */
-};
-
-struct field {
-    const char *name;
-    enum field_kind kind;
-    size_t offset;     /* in struct message; of the data pointer for FIELD_BLOB */
-    size_t len_offset; /* FIELD_BLOB: of the uint32_t with the length */
-    size_t size; /* bytes: of FIELD_BYTES, of a string's array with its NUL, of FIELD_BLOB's unit */
-    uint64_t min; /* of a number */
-    uint64_t max;
-};
-
-#define AT(member)   offsetof(struct message, member)
-#define SIZE(member) sizeof(((struct message *)0)->member)
-
-#define U32(member, min, max)                                                                      \
-    {                                                                                              \
-#member, FIELD_U32, AT(member), 0, 4, (min), (max)                                         \
-    }
-#define U64(member)                                                                                \
-    {                                                                                              \
-#member, FIELD_U64, AT(member), 0, 8, 0, UINT64_MAX                                        \
-    }
-#define U64_FROM_ONE(member)                                                                       \
-    {                                                                                              \
-#member, FIELD_U64, AT(member), 0, 8, 1, UINT64_MAX                                        \
-    }
-#define BYTES(member)                                                                              \
-    {                                                                                              \
-#member, FIELD_BYTES, AT(member), 0, SIZE(member), 0, 0                                    \
-    }
-#define TEXT(member)                                                                               \
-    {                                                                                              \
-#member, FIELD_TEXT, AT(member), 0, SIZE(member), 0, 0                                     \
-    }
-#define NAME(member)                                                                               \
-    {                                                                                              \
-#member, FIELD_NAME, AT(member), 0, SIZE(member), 0, 0                                     \
-    }
-#define BLOB(member, unit)                                                                         \
-    {                                                                                              \
-#member, FIELD_BLOB, AT(member.data), AT(member.len), (unit), 0, 0                         \
-    }
-#define GEOMETRY(member)                                                                           \
-    U32(member.page_size, 0, LIMIT_PAGE_SIZE_MAX), U32(member.page_count, 0, LIMIT_PAGE_COUNT),    \
-        BYTES(member.root)
-#define FENCE(member) U64(member.token), BYTES(member.lease_id)
-
-static const struct field hello_fields[] = {
-    U32(hello.protocol, 1, UINT32_MAX),
-    TEXT(hello.software),
-    U32(hello.flags, 0, UINT32_MAX),
-    BYTES(hello.lineage),
-    BYTES(hello.hash_key),
-    U64(hello.version),
-    GEOMETRY(hello.geometry),
-    U64(hello.fence_token),
-};
-static const struct field error_fields[] = {NAME(error.name), TEXT(error.text)};
-static const struct field pull_fields[] = {
-    U32(pull.flags, 0, SYNC_ALL),
-    BYTES(pull.lineage),
-    GEOMETRY(pull.geometry),
-    U64(pull.version),
-    BYTES(pull.seed),
-    TEXT(pull.instance),
-};
-static const struct field push_fields[] = {
-    U32(push.flags, 0, SYNC_ALL),
-    BYTES(push.lineage),
-    BYTES(push.push_id),
-    BYTES(push.base_root),
-    U64(push.base_version),
-    GEOMETRY(push.geometry),
-    FENCE(push.fence),
-    BYTES(push.hash_key),
-    BYTES(push.seed),
-    TEXT(push.instance),
-};
-static const struct field cells_fields[] = {U64(cells.first), BLOB(cells, MESSAGE_CELL_SIZE)};
-static const struct field hashes_fields[] = {
-    U32(hashes.first, 1, LIMIT_PAGE_COUNT),
-    BLOB(hashes, MESSAGE_HASH_SIZE),
-};
-static const struct field ask_fields[] = {
-    U32(ask.kind, ASK_CELLS, ASK_HASHES),
-    U64(ask.first),
-    U64_FROM_ONE(ask.count),
-};
-static const struct field pages_fields[] = {BLOB(pages, 1)};
-static const struct field end_fields[] = {
-    GEOMETRY(end.geometry),
-    U64(end.version),
-    U32(end.pages, 0, LIMIT_PAGE_COUNT),
-};
-static const struct field receipt_fields[] = {
-    BYTES(receipt.lineage),
-    U64(receipt.version),
-    BYTES(receipt.root),
-    BYTES(receipt.push_id),
-};
-static const struct field digest_fields[] = {GEOMETRY(digest.geometry), BYTES(digest.sha256)};
-static const struct field fence_fields[] = {FENCE(fence)};
-static const struct field open_fields[] = {
-    U32(open.protocol, 1, UINT32_MAX),
-    TEXT(open.software),
-    NAME(open.name),
-    TEXT(open.instance),
-};
-
-struct layout {
-    const char *name;
-    const struct field *fields;
-    size_t count;
-    size_t geometry; /* offset of the struct geometry in struct message, 0 where there is none */
-};
-
-#define LAYOUT(type, fields)                                                                       \
-    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), 0}
-#define LAYOUT_WITH(type, fields, geometry)                                                        \
-    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), AT(geometry)}
-
-static const struct layout layouts[] = {
-    LAYOUT_WITH(HELLO, hello_fields, hello.geometry),
-    LAYOUT(ERROR, error_fields),
-    LAYOUT_WITH(PULL, pull_fields, pull.geometry),
-    LAYOUT_WITH(PUSH, push_fields, push.geometry),
-    LAYOUT(CELLS, cells_fields),
-    LAYOUT(HASHES, hashes_fields),
-    LAYOUT(ASK, ask_fields),
-    LAYOUT(PAGES, pages_fields),
-    LAYOUT_WITH(END, end_fields, end.geometry),
-    LAYOUT(RECEIPT, receipt_fields),
-    [MESSAGE_VERIFY] = {.name = "VERIFY"},
-    LAYOUT_WITH(DIGEST, digest_fields, digest.geometry),
-    LAYOUT(FENCE, fence_fields),
-    [MESSAGE_WAIT] = {.name = "WAIT"},
-    LAYOUT(OPEN, open_fields),
-};
-
-/* The layout of a type, NULL where there is none. */
-static const struct layout *layout_of(uint64_t type)
-{
-    return type > 0 && type < sizeof(layouts) / sizeof(layouts[0]) ? &layouts[type] : NULL;
-}
+#include "protocol/wire/message_layout.h"
 
 const char *message_name(int type)
 {
-    const struct layout *layout = type > 0 ? layout_of((uint64_t)type) : NULL;
+    const struct layout *layout = type > 0 ? message_layout((uint64_t)type) : NULL;
 
     return layout != NULL ? layout->name : "unknown";
 }
@@ -345,7 +193,7 @@ static int encode_payload(const struct layout *layout, const struct message *mes
 
 int message_encode(const struct message *message, struct buffer *out, struct error *error)
 {
-    const struct layout *layout = layout_of((uint64_t)message->type);
+    const struct layout *layout = message_layout((uint64_t)message->type);
     static const uint8_t placeholder[FRAME_HEADER_SIZE];
     size_t start = out->len;
     int rc;
@@ -513,7 +361,7 @@ int message_decode(const uint8_t *payload, size_t len, struct message *message, 
     msgpack_unpacked_init(&element);
     if (read_element(&source, &element) == 0 &&
         element.data.type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-        layout = layout_of(element.data.via.u64);
+        layout = message_layout(element.data.via.u64);
     if (layout == NULL) {
         rc = error_set(error, ERR_PROTOCOL,
                        "a message is of a type that this version does not know");
