@@ -36,20 +36,17 @@ int frame_reader_next(struct frame_reader *reader, const uint8_t **payload, size
 
     *payload = NULL;
     *len = 0;
-    if (reader->failed)
-        return error_set(error, ERR_PROTOCOL, "the stream of frames was already found damaged");
     if (waiting < FRAME_HEADER_SIZE)
         return 0;
     header = reader->pending.data + reader->taken;
     size = (uint32_t)header[0] << 24 | (uint32_t)header[1] << 16 | (uint32_t)header[2] << 8 |
            header[3];
-    if (size == 0 || size > LIMIT_FRAME) {
-        reader->failed = 1;
+    /* Such a header is not taken: it is found again by every later call. */
+    if (size == 0 || size > LIMIT_FRAME)
         return error_set(error, ERR_PROTOCOL,
                          "a frame claims %u bytes, 1 to %u are allowed: the other side does not "
                          "speak Lockstep's protocol, or something else writes into the link",
                          size, LIMIT_FRAME);
-    }
     if (waiting - FRAME_HEADER_SIZE < size)
         return 0;
     *payload = header + FRAME_HEADER_SIZE;

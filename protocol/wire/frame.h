@@ -21,7 +21,6 @@ struct error;
 struct frame_reader {
     struct buffer pending; /* bytes that came */
     size_t taken;          /* of them, those of frames that were handed out */
-    int failed;            /* a header was wrong: where the next frame starts is unknown from here on */
 };
 
 void frame_reader_init(struct frame_reader *reader);
@@ -38,7 +37,7 @@ int frame_reader_feed(struct frame_reader *reader, const void *data, size_t len,
 /*
  * The next whole frame: *payload and *len, good until the next call of frame_reader_feed or _release; *payload is
  * NULL and *len 0 when more bytes are needed first. ERR_PROTOCOL for an empty frame or one over LIMIT_FRAME, as
- * soon as its header is there; a reader that failed stays failed.
+ * soon as its header is there; a reader that failed stays failed, as where the next frame starts is not known.
  */
 int frame_reader_next(struct frame_reader *reader, const uint8_t **payload, size_t *len, struct error *error);
 

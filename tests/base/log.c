@@ -38,6 +38,7 @@ static const struct {
     {ESC "]8;;http://x/" ESC "\\link" ESC "]8;;" ESC "\\", "link"},
     {ESC "]52;c;ZXZpbA==\atext", "text"},
     {ESC "Pq#0" ESC "\\a" ESC "Xb" ESC "\\c" ESC "^d" ESC "\\e" ESC "_f" ESC "\\g", "aceg"},
+    {"cut" ESC "]0;title" ESC, "cut"},
     {ESC "]0;without an end\nnext line", "\nnext line"},
     {ESC "]0;cut by " ESC "[31mred", "red"},
     /* short ones: reset, character sets, keypad, alignment test */

@@ -225,6 +225,8 @@ static void test_bad_payloads(void **state)
         {"WAIT with a byte behind it that msgpack never uses", "920ec1"},
         {"WAIT with a bin behind it that is announced, and not there", "920ec6ffffffff"},
         {"WAIT with a string behind it that is cut", "920edb00000002ff"},
+        {"FENCE without a field", "910d"},
+        {"FENCE without its last field", "920d05"},
         {"FENCE with a lease id of 15 bytes", "930d01c40f000102030405060708090a0b0c0d0e"},
         {"FENCE with a lease id of 17 bytes", "930d01c411000102030405060708090a0b0c0d0e0f10"},
         {"FENCE with a lease id that is a string", "930d01b0000102030405060708090a0b0c0d0e0f"},
