@@ -1,15 +1,16 @@
 /*
  * difference: finding the pages that differ, with little said.
  *
- * The receiver describes its pages, the sender subtracts its own and finds which differ, and what the receiver's
- * hash of each was. Two descriptions exist. The sketch (sketch.h) costs about 24 bytes for each page that differs,
- * however they are scattered; a flat list costs 8 bytes for each page there is. The sender starts with the sketch
- * and asks for the list once that is the smaller one.
+ * The receiver describes its pages, the sender subtracts its own and finds which differ, and what
+ * the receiver's hash of each was. Two descriptions exist. The sketch (sketch.h) costs 18 to 22
+ * bytes for each page that differs, however they are scattered; a flat list costs 8 bytes for each
+ * page there is. The sender starts with the sketch and asks for the list once that is the smaller
+ * one.
  *
  * Only pages up to the smaller of the two page counts take part. Both sides know it: `pages` below.
  *
- * Pure: no input, no output. Nothing here trusts the peer: garbage costs bounded work and ends in an error or in a
- * wrong set, and the root that is proven before the commit catches a wrong set.
+ * Pure: no input, no output. Nothing here trusts the peer: garbage costs bounded work and ends in
+ * an error or in a wrong set, and the root that is proven before the commit catches a wrong set.
  */
 #ifndef LOCKSTEP_PAGE_DIFFERENCE_H
 #define LOCKSTEP_PAGE_DIFFERENCE_H
@@ -21,10 +22,11 @@ struct error;
 struct page_hash;
 struct buffer;
 
-#define DIFFERENCE_CELL_SIZE    16  /* bytes */
-#define DIFFERENCE_HASH_SIZE    8
-#define DIFFERENCE_FIRST_CELLS  512 /* in the first flight: enough for about 340 pages */
-#define DIFFERENCE_SEED_SIZE    16
+#define DIFFERENCE_CELL_SIZE   16 /* bytes */
+#define DIFFERENCE_HASH_SIZE   8
+#define DIFFERENCE_FIRST_CELLS 512 /* in the first flight: enough for about 340 pages that differ  \
+                                    */
+#define DIFFERENCE_SEED_SIZE 16
 
 /* What the sender wants to hear next, or that it knows. */
 enum difference_kind { DIFFERENCE_CELLS, DIFFERENCE_HASHES, DIFFERENCE_FOUND };
@@ -35,24 +37,28 @@ struct difference_want {
     uint64_t count; /* how many cells, or hashes */
 };
 
-/* The first flight, which the receiver sends unasked: cells, or the flat list where the pages are so few that it is smaller. */
+/* The first flight, which the receiver sends unasked: cells, or the flat list where the pages are
+ * so few that it is smaller. DIFFERENCE_FOUND and nothing to send where there are no pages. */
 struct difference_want difference_first_flight(uint32_t pages);
 
 /* ---- receiver ---- */
 struct difference_describer;
 
-/* hashes: of at least `pages` pages; borrowed, must outlive the describer and not change. seed: fresh random bytes, told to the sender. */
-int difference_describer_new(struct difference_describer **describer, const struct page_hash *hashes, uint32_t pages,
+/* hashes: of at least `pages` pages; borrowed, must outlive the describer and not change. seed:
+ * fresh random bytes, told to the sender. */
+int difference_describer_new(struct difference_describer **describer,
+                             const struct page_hash *hashes, uint32_t pages,
                              const uint8_t seed[DIFFERENCE_SEED_SIZE], struct error *error);
 void difference_describer_free(struct difference_describer *describer);
 
 /*
- * Append to out the bytes of the cells or hashes first … first + count - 1: 16 bytes a cell (S0 then S1,
- * little-endian), 8 a hash (little-endian). Cells are made in order: first must be where the last call ended.
- * ERR_PROTOCOL where the want is out of range (it may come from the peer).
+ * Append to out the bytes of the cells or hashes first … first + count - 1: 16 bytes a cell (S0
+ * then S1, little-endian), 8 a hash (little-endian). A flight may be asked for whole or in pieces,
+ * each where the last one of its kind ended (cells from 0, hashes from 1). ERR_PROTOCOL for any
+ * other, or beyond what a finder asks for (the want may come from the peer); out is then as it was.
  */
-int difference_describe(struct difference_describer *describer, const struct difference_want *want, struct buffer *out,
-                        struct error *error);
+int difference_describe(struct difference_describer *describer, const struct difference_want *want,
+                        struct buffer *out, struct error *error);
 
 /* ---- sender ---- */
 struct difference_finder;
@@ -63,24 +69,28 @@ struct difference_page {
     uint64_t their_hash;
 };
 
-int difference_finder_new(struct difference_finder **finder, const struct page_hash *hashes, uint32_t pages,
-                          const uint8_t seed[DIFFERENCE_SEED_SIZE], struct error *error);
+int difference_finder_new(struct difference_finder **finder, const struct page_hash *hashes,
+                          uint32_t pages, const uint8_t seed[DIFFERENCE_SEED_SIZE],
+                          struct error *error);
 void difference_finder_free(struct difference_finder *finder);
 
 /*
- * Take cells or hashes that came: kind, number of the first, and their bytes. They must be exactly what is wanted next, in
- * one piece or several. ERR_PROTOCOL for others, and once peeling garbage has cost more than a sketch of that size can.
+ * Take cells or hashes that came: kind, number of the first, and their bytes. They must be exactly
+ * what is wanted next, in one piece or several. ERR_PROTOCOL for others, and once peeling garbage
+ * has cost more than a sketch of that size can.
  */
-int difference_finder_add(struct difference_finder *finder, enum difference_kind kind, uint64_t first, const uint8_t *data,
-                          size_t len, struct error *error);
+int difference_finder_add(struct difference_finder *finder, enum difference_kind kind,
+                          uint64_t first, const uint8_t *data, size_t len, struct error *error);
 
 /*
- * What is needed next. While a flight has not come whole: the rest of it. After a whole flight that did not do: four
- * times as many cells in all, or the flat list. DIFFERENCE_FOUND: the set is known.
+ * What is needed next. While a flight has not come whole: the rest of it. After a whole flight that
+ * did not do: as many more cells as will likely do, or the flat list. DIFFERENCE_FOUND: the set is
+ * known.
  */
 struct difference_want difference_finder_want(const struct difference_finder *finder);
 
 /* After DIFFERENCE_FOUND: the pages that differ, ascending. Owned by the finder. */
-const struct difference_page *difference_finder_pages(const struct difference_finder *finder, size_t *count);
+const struct difference_page *difference_finder_pages(const struct difference_finder *finder,
+                                                      size_t *count);
 
 #endif

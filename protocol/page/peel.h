@@ -1,0 +1,72 @@
+/*
+ * peel: solves the difference of two sketches for the pages that differ.
+ *
+ * A cell that holds one differing page has weighted / sum = the page's number. That is taken as
+ * true where the number is in range and the page does fall into that cell, which by chance a cell
+ * of several pages passes about once in 2^32 * 100 times. The page is then taken out of all its
+ * cells, which may leave others with one page, and so on, each cell waiting in a queue to be looked
+ * at after each change. A page that was taken out wrongly shows up again in its cells and is put
+ * back by the same rule. Divisions are made many at a time, which costs three products each.
+ *
+ * Garbage can make this go on, but not for ever: after twice as many steps as there are pages it is
+ * an error.
+ */
+#ifndef LOCKSTEP_PAGE_PEEL_H
+#define LOCKSTEP_PAGE_PEEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/page/difference.h"
+#include "protocol/page/sketch.h"
+
+struct error;
+struct tally;
+
+struct peel {
+    struct sketch_key key;
+    uint32_t pages;
+    struct sketch_cell
+        *cells; /* owned; the difference, without the pages that were taken out; gauge included */
+    uint64_t count;     /* cells that came */
+    uint64_t settled;   /* cells that the pages found were taken out of */
+    uint64_t room;      /* cells that are allocated, and places in the queue */
+    uint32_t *queue;    /* owned; a ring of cell numbers */
+    uint8_t *is_queued; /* owned; a byte for each cell */
+    uint64_t queue_first, queue_count;
+    uint32_t *slots;               /* owned; for each page its place in found, plus 1; 0 for none */
+    struct difference_page *found; /* owned; their_hash is the difference of the hashes until
+                                      peel_finish; 0: put back */
+    size_t found_count, found_room;
+    uint64_t steps;
+};
+
+int peel_init(struct peel *peel, const uint8_t seed[SKETCH_SEED_SIZE], uint32_t pages,
+              struct error *error);
+void peel_release(struct peel *peel);
+
+/* Have room for `cells` cells in all, below 2^32. */
+int peel_reserve(struct peel *peel, uint64_t cells, struct error *error);
+
+/* The added cells peel->cells[count] to [count + added - 1], below room, have been filled in: count
+ * them to the tally. */
+void peel_add(struct peel *peel, size_t added, struct tally *tally);
+
+/* Solve as far as the cells go. ERR_PROTOCOL: no honest sketch takes this long. */
+int peel_run(struct peel *peel, struct error *error);
+
+/* Whether nothing is left in the cells (but the gauge): all pages that differ were found. */
+int peel_is_solved(const struct peel *peel);
+
+/* Drop all cells and all pages found, to start again from a list of hashes. */
+void peel_reset(struct peel *peel);
+
+/* Count the page, the hashes of which differ by `difference`, among those found; a second time, by
+ * the same, undoes it. */
+int peel_note(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error);
+
+/* Make found the list of the pages that differ, ascending, with their hashes. Cells are released.
+ */
+void peel_finish(struct peel *peel, const struct page_hash *own);
+
+#endif
