@@ -34,8 +34,9 @@ struct lock_holder {
 
 struct lock_options {
     const char *instance; /* who we are; copied */
-    uint64_t timeout_ms;  /* how long the lease lasts without a renewal; default 60,000 where 0 */
-    uint64_t wait_ms;     /* how long to wait for another holder; 0: not at all */
+    uint64_t timeout_ms; /* how long the lease lasts without a renewal, rounded up to whole seconds;
+                            default 60,000 where 0 */
+    uint64_t wait_ms;    /* how long to wait for another holder; 0: not at all */
 };
 
 struct lock_callbacks {
@@ -49,8 +50,8 @@ struct lock_callbacks {
     /* It is not ours any more, or never became ours: ERR_LOCK_HELD (waited long enough),
      * ERR_LOCK_LOST, ERR_STORE_UNUSABLE. Final. */
     void (*on_failed)(void *user, const struct error *error);
-    /* lock_release is through. Final. error->code is ERR_NONE, or says why the record may look held
-     * until it is stale. */
+    /* lock_release is through; lock_acquire may follow. error->code is ERR_NONE, or says why the
+     * record may look held until it is stale, or who had taken the lock before. */
     void (*on_released)(void *user, const struct error *error);
 };
 
@@ -60,7 +61,8 @@ int lock_new(struct lock **lock, struct uv_loop_s *loop, const char *url,
              const struct lock_options *options, const struct lock_callbacks *callbacks, void *user,
              struct error *error);
 
-/* Start to acquire. Renewals go on by themselves afterwards, until release, close or loss. */
+/* Start to acquire, first or after on_released. Renewals go on by themselves afterwards, until
+ * release, close or loss. */
 void lock_acquire(struct lock *lock);
 
 /* Take it whoever holds it, by compare-and-swap with a higher token: the former holder is fenced.
@@ -73,7 +75,8 @@ void lock_break(struct lock *lock);
  */
 void lock_raise(struct lock *lock, uint64_t floor);
 
-/* Write the record as released, keeping the token. */
+/* Write the record as released, keeping the token; or stop acquiring. on_released comes within 30 s
+ * and the time that the store takes for one operation. After on_failed: nothing. */
 void lock_release(struct lock *lock);
 
 /* Stop at once, leave the record as it is, free the lock, then call closed. Allowed in every state.

@@ -41,4 +41,10 @@
 /* A lock record in the store. Real ones have a few hundred bytes. */
 #define LIMIT_LOCK_RECORD 16384u
 
+/* A fencing token: what every reader of JSON, jq and JavaScript among them, reads exactly. 2^53 - 1. */
+#define LIMIT_LOCK_TOKEN 9007199254740991u
+
+/* The time-out in a lock record, in seconds: ten years. A longer one is no time-out but a mistake. */
+#define LIMIT_LOCK_TIMEOUT 315360000u
+
 #endif
