@@ -17,9 +17,14 @@
 #include "protocol/page/sketch.h"
 #include "protocol/page/tally.h"
 
-#define BYTES_PER_PAGE                                                                             \
-    25.0                /* the sketch is to stay below these for each page that differs, and … */
-#define BYTES_BASE 8400 /* … these for all */
+/* The sketch is to stay below so many bytes for each page that differs, and so many for all. */
+#define BYTES_PER_PAGE 25.0
+#define BYTES_BASE     8400
+/* Cells for at most so many pages are asked for beyond the likely need, to save a round trip. */
+#define SPARE_PAGES 2000
+/* The list is asked for where the cells that are likely missing weigh more than this share of it.
+ */
+#define LIST_SHARE 0.9
 
 _Static_assert(DIFFERENCE_FIRST_CELLS == SKETCH_FIRST_CELLS, "the first flight is the first tier");
 _Static_assert(DIFFERENCE_SEED_SIZE == SKETCH_SEED_SIZE, "one seed");
@@ -39,6 +44,7 @@ struct difference_finder {
     const struct page_hash *hashes;
     uint32_t pages;
     struct difference_want want;
+    unsigned flights; /* of cells, that came whole */
 };
 
 /* Cells beyond these are never asked for: 10 bytes for each page there is, where the flat list
@@ -143,6 +149,7 @@ static int describe_hashes(struct difference_describer *describer, uint64_t coun
 int difference_describe(struct difference_describer *describer, const struct difference_want *want,
                         struct buffer *out, struct error *error)
 {
+    uint64_t next_cell = describer->next_cell;
     size_t len = out->len;
     int code = ERR_PROTOCOL;
 
@@ -155,8 +162,10 @@ int difference_describe(struct difference_describer *describer, const struct dif
     else
         error_set(error, ERR_PROTOCOL,
                   "the other side asked for a description of pages that does not exist");
-    if (code != 0)
+    if (code != 0) {
         out->len = len;
+        describer->next_cell = next_cell;
+    }
     return code;
 }
 
@@ -200,22 +209,27 @@ static double cells_for(double pages)
     return few < many ? few : many;
 }
 
-/* What to ask for after `came` cells that did not do. */
+/* What to ask for after a flight that did not do. */
 static struct difference_want plan(const struct difference_finder *finder)
 {
-    uint64_t came = finder->peel.count, max = finder->own.max, cells, most_cells;
-    double found = finder->peel.found_count > 0 ? (double)finder->peel.found_count : 1;
-    struct tally_estimate estimate = tally_estimate(
-        &finder->tally, found < finder->pages ? found : finder->pages, finder->pages);
+    uint64_t came = finder->peel.count, cells, most_cells;
+    double found = (double)finder->peel.found_count, pages = finder->pages, hoped, missing;
+    struct tally_estimate estimate = tally_estimate(&finder->tally,
+                                                    found < 1       ? 1
+                                                    : found < pages ? found
+                                                                    : pages,
+                                                    pages);
 
-    cells = (uint64_t)cells_for(estimate.likely);
+    hoped = estimate.likely + SPARE_PAGES;
+    cells = (uint64_t)cells_for(estimate.high < hoped ? estimate.high : hoped);
     most_cells = (uint64_t)((BYTES_PER_PAGE * estimate.low + BYTES_BASE) / DIFFERENCE_CELL_SIZE);
     if (cells > most_cells)
         cells = most_cells;
-    if (cells < came + came / 16)
-        cells = came + came / 16;
-    if (cells > max ||
-        (cells - came) * DIFFERENCE_CELL_SIZE > (uint64_t)finder->pages * DIFFERENCE_HASH_SIZE)
+    if (cells < came + came / (finder->flights < 4 ? 16 : 4))
+        cells = came + came / (finder->flights < 4 ? 16 : 4);
+    missing = cells_for(estimate.likely) - (double)came;
+    if (cells > finder->own.max ||
+        missing * DIFFERENCE_CELL_SIZE > LIST_SHARE * pages * DIFFERENCE_HASH_SIZE)
         return (struct difference_want){
             .kind = DIFFERENCE_HASHES, .first = 1, .count = finder->pages};
     return (struct difference_want){.kind = DIFFERENCE_CELLS, .first = came, .count = cells - came};
@@ -252,6 +266,7 @@ static int add_cells(struct difference_finder *finder, const uint8_t *data, size
     finder->want.count -= count;
     if (finder->want.count > 0)
         return 0;
+    finder->flights++;
     sketch_forget(&finder->own);
     if ((code = peel_run(peel, error)) != 0)
         return code;

@@ -22,10 +22,11 @@ struct error;
 struct page_hash;
 struct buffer;
 
-#define DIFFERENCE_CELL_SIZE   16 /* bytes */
-#define DIFFERENCE_HASH_SIZE   8
-#define DIFFERENCE_FIRST_CELLS 512 /* in the first flight: enough for about 340 pages that differ  \
-                                    */
+#define DIFFERENCE_CELL_SIZE 16 /* bytes */
+#define DIFFERENCE_HASH_SIZE 8
+#define DIFFERENCE_FIRST_CELLS                                                                     \
+    512 /* in the first flight: enough for about 340 pages that differ                             \
+         */
 #define DIFFERENCE_SEED_SIZE 16
 
 /* What the sender wants to hear next, or that it knows. */

@@ -269,6 +269,10 @@ void peel_finish(struct peel *peel, const struct page_hash *own)
         peel->found[kept++] = page;
     }
     peel->found_count = kept;
-    if (kept > 0)
+    for (size_t i = 1; i < kept; i++) {
+        if (peel->found[i - 1].pgno < peel->found[i].pgno)
+            continue;
         qsort(peel->found, kept, sizeof(*peel->found), compare_pages);
+        break;
+    }
 }

@@ -14,8 +14,9 @@
 
 #define GOLDEN         0x9e3779b97f4a7c15u
 #define FIRST_ORDINARY (SKETCH_FIRST_CELLS - SKETCH_GAUGE_CELLS)
-#define SPREAD_LINEAR  0xa8000000u /* place(): y = u * (LINEAR + QUADRATIC * u), in units of 2^-32 \
-                                    */
+#define SPREAD_LINEAR                                                                              \
+    0xa8000000u /* place(): y = u * (LINEAR + QUADRATIC * u), in units of 2^-32                    \
+                 */
 #define SPREAD_SQUARE 0x58000000u
 
 /* The kinds by word(i) >> 59, and how many cells each falls into: of the first 512, and of each

@@ -86,19 +86,31 @@ static double most_likely(const struct tally *tally, double low, double high)
     return (low + high) / 2;
 }
 
-struct tally_estimate tally_estimate(const struct tally *tally, double least, double most)
+/* Where, from the best on towards the limit (logarithms of counts), the likelihood has fallen by as
+ * much as `fall`. */
+static double fallen(const struct tally *tally, double best, double limit, double fall)
 {
-    double low = log(least), best = most_likely(tally, low, log(most)), high = best;
-    double bound =
-        likelihood(tally, exp(best)) - 4.5; /* three standard deviations of a normal distribution */
+    double bound = likelihood(tally, exp(best)) - fall;
 
-    while (high - low > 1e-3) {
-        double middle = (low + high) / 2;
+    while (fabs(limit - best) > 1e-3) {
+        double middle = (best + limit) / 2;
 
         if (likelihood(tally, exp(middle)) < bound)
-            low = middle;
+            limit = middle;
         else
-            high = middle;
+            best = middle;
     }
-    return (struct tally_estimate){.low = exp(low), .likely = exp(best)};
+    return limit;
+}
+
+/* The likelihood of a normal distribution falls by z^2/2 within z standard deviations. */
+struct tally_estimate tally_estimate(const struct tally *tally, double least, double most)
+{
+    double best = most_likely(tally, log(least), log(most));
+
+    return (struct tally_estimate){
+        .low = exp(fallen(tally, best, log(least), 4.5)),
+        .likely = exp(best),
+        .high = exp(fallen(tally, best, log(most), 2.0)),
+    };
 }

@@ -27,8 +27,9 @@ struct tally {
 };
 
 struct tally_estimate {
-    double low; /* fewer than this is three standard deviations off */
+    double low; /* three standard deviations below */
     double likely;
+    double high; /* two standard deviations above */
 };
 
 /* Count a cell of the difference that is not of the gauge. */
