@@ -47,4 +47,19 @@
 /* The time-out in a lock record, in seconds: ten years. A longer one is no time-out but a mistake. */
 #define LIMIT_LOCK_TIMEOUT 315360000u
 
+/* The lock store's HTTP: a request's path and headers together, one header that is kept of an answer,
+ * an answer's body (an error document, or credentials), and the pause that Retry-After may ask for. */
+#define LIMIT_HTTP_REQUEST        65536u
+#define LIMIT_HTTP_HEADER         512u
+#define LIMIT_HTTP_BODY           65536u
+#define LIMIT_HTTP_RETRY_AFTER_MS 120000u
+
+/* S3's own bounds on names: an object's key in bytes; old buckets may have names of up to 255. */
+#define LIMIT_S3_KEY    1024u
+#define LIMIT_S3_BUCKET 255u
+
+/* The AWS tools' files, and one key or token from them. Session tokens of several KiB exist. */
+#define LIMIT_AWS_FILE   1048576u
+#define LIMIT_CREDENTIAL 16384u
+
 #endif

@@ -1,0 +1,27 @@
+/*
+ * credentials_process: keys from the program that a profile's credential_process names.
+ *
+ * The command goes to /bin/sh -c, as in AWS's SDK for Go; what it prints on stdout is the JSON that
+ * credentials_parse_json reads; its stderr is ours, so that a person sees what it asks for.
+ */
+#ifndef LOCKSTEP_LOCKSTORE_CREDENTIALS_PROCESS_H
+#define LOCKSTEP_LOCKSTORE_CREDENTIALS_PROCESS_H
+
+#include "lockstore/credentials.h"
+
+struct credentials_process;
+
+/*
+ * Start command. done comes once, never from inside this call, as credential_chain_get's does; it
+ * may close the process. The program is killed after timeout_ms. Fails with ERR_STORE_UNUSABLE when
+ * it cannot be started.
+ */
+int credentials_process_start(struct credentials_process **process, struct uv_loop_s *loop,
+                              const char *command, uint64_t timeout_ms, credentials_callback *done,
+                              void *arg, struct error *error);
+
+/* Kill the program where it still runs, free all, then call closed. */
+void credentials_process_close(struct credentials_process *process, void (*closed)(void *arg),
+                               void *arg);
+
+#endif
