@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lockstore/store_file.h"
+#include "lockstore/store_s3.h"
 
 int store_open(struct store **store, struct uv_loop_s *loop, const char *url, struct error *error)
 {
@@ -10,7 +11,10 @@ int store_open(struct store **store, struct uv_loop_s *loop, const char *url, st
         return error_set(error, ERR_USAGE, "the lock's URL is too long");
     if (strncmp(url, "file:", 5) == 0)
         return store_file_open(store, loop, url, error);
-    return error_set(error, ERR_USAGE, "%s: a lock is named by file:///path", url);
+    if (strncmp(url, "s3:", 3) == 0)
+        return store_s3_open(store, loop, url, NULL, error);
+    return error_set(error, ERR_USAGE, "%s: a lock is named by s3://bucket/key or file:///path",
+                     url);
 }
 
 void store_get(struct store *store, store_callback *done, void *arg)

@@ -55,6 +55,8 @@ struct store_methods {
     void (*get)(struct store *self, store_callback *done, void *arg);
     void (*put)(struct store *self, enum store_condition condition, const char *etag,
                 const uint8_t *body, size_t len, store_callback *done, void *arg);
+    /* Delete the object, whatever it is. Only for the doctor's probes: a lock is never deleted. */
+    void (*remove)(struct store *self, store_callback *done, void *arg);
     void (*close)(struct store *self, void (*closed)(void *arg), void *arg);
 };
 

@@ -68,7 +68,8 @@ static void closer_closed(uv_handle_t *handle);
 static void file_free(struct store_file *file);
 static int decode_path(const char *url, char *path, size_t size, struct error *error);
 
-static const struct store_methods methods = {file_get, file_put, file_close};
+static const struct store_methods methods = {
+    .get = file_get, .put = file_put, .close = file_close};
 
 int store_file_open(struct store **store, struct uv_loop_s *loop, const char *url,
                     struct error *error)
