@@ -20,16 +20,7 @@
 #include "protocol/page/database.h"
 #include "tests/page/sample.h"
 
-static struct error error;
 static struct page_hasher hasher;
-
-/* Fails the test with the error's text. */
-#define ok(call)                                                                                   \
-    do {                                                                                           \
-        int ok_rc = (call);                                                                        \
-        if (ok_rc != 0)                                                                            \
-            fail_msg("%s: %s: %s", #call, error_name(ok_rc), error.text);                          \
-    } while (0)
 
 #define MAKE_SOURCE                                                                                \
     "CREATE TABLE t(a, b); WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM c WHERE " \
@@ -65,16 +56,16 @@ static uint32_t write_pages(struct first_copy *copy, const char *from, uint32_t 
     struct database *db;
     uint8_t *page = malloc(LIMIT_PAGE_SIZE_MAX);
 
-    ok(database_open(&db, from, 0, 2000, &error));
-    ok(database_begin_read(db, &state, &error));
-    ok(database_scan(db, &hasher, &theirs, NULL, NULL, &error));
-    ok(first_copy_scan(copy, &hasher, &ours, &error));
+    ok(database_open(&db, from, 0, 2000, &failure));
+    ok(database_begin_read(db, &state, &failure));
+    ok(database_scan(db, &hasher, &theirs, NULL, NULL, &failure));
+    ok(first_copy_scan(copy, &hasher, &ours, &failure));
     for (uint32_t i = 0; i < state.page_count && most > 0; i++) {
         if (ours.page_size == state.page_size && i < ours.page_count &&
             memcmp(&ours.hashes[i], &theirs.hashes[i], 16) == 0)
             continue;
-        ok(database_read_page(db, i + 1, page, &error));
-        ok(first_copy_write_page(copy, i + 1, page, state.page_size, &error));
+        ok(database_read_page(db, i + 1, page, &failure));
+        ok(first_copy_write_page(copy, i + 1, page, state.page_size, &failure));
         most--;
     }
     page_index_release(&theirs);
@@ -89,9 +80,9 @@ static void root_of(const char *path, uint8_t root[PAGE_ROOT_SIZE])
     struct page_index index = {0};
     struct database *db;
 
-    ok(database_open(&db, path, 0, 2000, &error));
-    ok(database_begin_read(db, NULL, &error));
-    ok(database_scan(db, &hasher, &index, NULL, NULL, &error));
+    ok(database_open(&db, path, 0, 2000, &failure));
+    ok(database_begin_read(db, NULL, &failure));
+    ok(database_scan(db, &hasher, &index, NULL, NULL, &failure));
     page_index_root(&index, root);
     page_index_release(&index);
     database_free(db);
@@ -119,8 +110,8 @@ static void test_missing_target(void **unused)
     mode_t old = umask(027);
 
     (void)unused;
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     umask(old);
     assert_is_source(target);
@@ -139,8 +130,8 @@ static void test_empty_target_keeps_its_permissions(void **unused)
     (void)unused;
     sample_write_file(target, "", 0);
     chmod(target, 0604);
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     assert_is_source(target);
     stat(target, &status);
@@ -156,14 +147,14 @@ static void test_empty_target_through_a_link(void **unused)
     (void)unused;
     sample_write_file(target, "", 0);
     assert_int_equal(symlink(target, link), 0);
-    ok(first_copy_open(&copy, link, &error));
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_open(&copy, link, &failure));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     assert_is_source(target);
     lstat(link, &status);
     assert_true(S_ISLNK(status.st_mode));
     assert_int_equal(unlink(target), 0);
-    assert_int_equal(first_copy_open(&copy, link, &error), ERR_NOT_ALLOWED);
+    assert_int_equal(first_copy_open(&copy, link, &failure), ERR_NOT_ALLOWED);
 }
 
 /* A partial is gone on with; damaged pages in it are found by their hashes; what is too long is
@@ -179,7 +170,7 @@ static void test_resumes(void **unused)
 
     (void)unused;
     snprintf(partial, sizeof(partial), "%s.lockstep-partial", target);
-    ok(first_copy_open(&copy, target, &error));
+    ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, 7);
     assert_true(count > 8);
     first_copy_free(copy);
@@ -189,16 +180,16 @@ static void test_resumes(void **unused)
     bytes[3 * 4096 + 5] ^= 1;
     sample_write_file(partial, bytes, size - 1000);
     free(bytes);
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_scan(copy, &hasher, &index, &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_scan(copy, &hasher, &index, &failure));
     assert_int_equal(index.page_count, 6);
     write_pages(copy, source, 1);
     first_copy_free(copy);
     page_index_release(&index);
 
     assert_int_equal(truncate(partial, 100 * 4096), 0);
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     free(sample_read_file(target, &size));
     assert_int_equal(size, count * 4096);
@@ -212,11 +203,11 @@ static void test_partial_of_another_page_size(void **unused)
 
     (void)unused;
     sample_sql(small, "PRAGMA page_size = 512;" MAKE_SOURCE);
-    ok(first_copy_open(&copy, target, &error));
+    ok(first_copy_open(&copy, target, &failure));
     write_pages(copy, small, UINT32_MAX);
     first_copy_free(copy);
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     assert_is_source(target);
 }
@@ -230,10 +221,10 @@ static void test_partial_of_garbage(void **unused)
     (void)unused;
     snprintf(partial, sizeof(partial), "%s.lockstep-partial", target);
     sample_write_file(partial, "SQLite format 3\0\0\1", 18);
-    ok(first_copy_open(&copy, target, &error));
-    ok(first_copy_scan(copy, &hasher, &index, &error));
+    ok(first_copy_open(&copy, target, &failure));
+    ok(first_copy_scan(copy, &hasher, &index, &failure));
     assert_int_equal(index.page_count, 0);
-    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+    ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
     first_copy_free(copy);
     assert_is_source(target);
 }
@@ -265,8 +256,8 @@ static void test_leftovers_of_a_deleted_database(void **unused)
         assert_int_equal(unlink(target), 0);
         snprintf(sql, sizeof(sql), "%s-%s", target, i == 0 ? "wal" : "journal");
         assert_int_equal(access(sql, F_OK), 0);
-        ok(first_copy_open(&copy, target, &error));
-        ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &error));
+        ok(first_copy_open(&copy, target, &failure));
+        ok(first_copy_finish(copy, write_pages(copy, source, UINT32_MAX), &failure));
         first_copy_free(copy);
         assert_is_source(target);
         strcat(sql, ".lockstep-stale");
@@ -327,12 +318,12 @@ static void test_deleted_database_still_open(void **unused)
 
     (void)unused;
     child = start_holder(hold_deleted, target, &fd);
-    ok(first_copy_open(&copy, target, &error));
+    ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, UINT32_MAX);
-    assert_int_equal(first_copy_finish(copy, count, &error), ERR_BUSY);
+    assert_int_equal(first_copy_finish(copy, count, &failure), ERR_BUSY);
     assert_int_not_equal(access(target, F_OK), 0);
     end_holder(child, fd);
-    ok(first_copy_finish(copy, count, &error));
+    ok(first_copy_finish(copy, count, &failure));
     first_copy_free(copy);
     assert_is_source(target);
 }
@@ -356,11 +347,11 @@ static void test_empty_target_locked(void **unused)
     (void)unused;
     sample_write_file(target, "", 0);
     child = start_holder(hold_empty, target, &fd);
-    ok(first_copy_open(&copy, target, &error));
+    ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, UINT32_MAX);
-    assert_int_equal(first_copy_finish(copy, count, &error), ERR_BUSY);
+    assert_int_equal(first_copy_finish(copy, count, &failure), ERR_BUSY);
     end_holder(child, fd);
-    ok(first_copy_finish(copy, count, &error));
+    ok(first_copy_finish(copy, count, &failure));
     first_copy_free(copy);
     assert_is_source(target);
 }
@@ -372,12 +363,12 @@ static void test_two_at_once(void **unused)
 
     (void)unused;
     snprintf(partial, sizeof(partial), "%s.lockstep-partial", target);
-    ok(first_copy_open(&first, target, &error));
-    assert_int_equal(first_copy_open(&second, target, &error), ERR_BUSY);
+    ok(first_copy_open(&first, target, &failure));
+    assert_int_equal(first_copy_open(&second, target, &failure), ERR_BUSY);
     assert_int_equal(access(partial, F_OK), 0);
     first_copy_free(first);
     assert_int_not_equal(access(partial, F_OK), 0);
-    ok(first_copy_open(&second, target, &error));
+    ok(first_copy_open(&second, target, &failure));
     first_copy_free(second);
 }
 
@@ -389,13 +380,13 @@ static void test_target_that_is_there(void **unused)
     uint32_t count;
 
     (void)unused;
-    ok(first_copy_open(&copy, target, &error));
+    ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, UINT32_MAX);
     sample_sql(target, "CREATE TABLE mine(x); INSERT INTO mine VALUES(42);");
-    assert_int_equal(first_copy_finish(copy, count, &error), ERR_MOVED);
+    assert_int_equal(first_copy_finish(copy, count, &failure), ERR_MOVED);
     first_copy_free(copy);
     assert_int_equal(sample_number(target, "SELECT x FROM mine"), 42);
-    assert_int_equal(first_copy_open(&copy, target, &error), ERR_MOVED);
+    assert_int_equal(first_copy_open(&copy, target, &failure), ERR_MOVED);
     assert_null(copy);
 }
 
@@ -407,22 +398,22 @@ static void test_refusals(void **unused)
     uint32_t count;
 
     (void)unused;
-    assert_int_equal(first_copy_open(&copy, "/nonexistent/x.db", &error), ERR_NO_DATABASE);
-    assert_int_equal(first_copy_open(&copy, "/tmp", &error), ERR_NOT_A_DATABASE);
-    assert_int_equal(first_copy_open(&copy, "/tmp/nonexistent/", &error), ERR_NOT_A_DATABASE);
-    ok(first_copy_open(&copy, target, &error));
-    assert_int_equal(first_copy_finish(copy, 1, &error), ERR_PROTOCOL);
-    assert_int_equal(first_copy_read_page(copy, 1, page, &error), ERR_PROTOCOL);
-    assert_int_equal(first_copy_write_page(copy, 2, page, 4096, &error), ERR_PROTOCOL);
-    assert_int_equal(first_copy_write_page(copy, 1, page, 1000, &error), ERR_PROTOCOL);
-    assert_int_equal(first_copy_write_page(copy, 1, page, 131072, &error), ERR_PROTOCOL);
-    ok(first_copy_write_page(copy, 1, page, 4096, &error));
-    assert_int_equal(first_copy_write_page(copy, 0, page, 4096, &error), ERR_PROTOCOL);
-    assert_int_equal(first_copy_finish(copy, 1, &error), ERR_NOT_A_DATABASE);
+    assert_int_equal(first_copy_open(&copy, "/nonexistent/x.db", &failure), ERR_NO_DATABASE);
+    assert_int_equal(first_copy_open(&copy, "/tmp", &failure), ERR_NOT_A_DATABASE);
+    assert_int_equal(first_copy_open(&copy, "/tmp/nonexistent/", &failure), ERR_NOT_A_DATABASE);
+    ok(first_copy_open(&copy, target, &failure));
+    assert_int_equal(first_copy_finish(copy, 1, &failure), ERR_PROTOCOL);
+    assert_int_equal(first_copy_read_page(copy, 1, page, &failure), ERR_PROTOCOL);
+    assert_int_equal(first_copy_write_page(copy, 2, page, 4096, &failure), ERR_PROTOCOL);
+    assert_int_equal(first_copy_write_page(copy, 1, page, 1000, &failure), ERR_PROTOCOL);
+    assert_int_equal(first_copy_write_page(copy, 1, page, 131072, &failure), ERR_PROTOCOL);
+    ok(first_copy_write_page(copy, 1, page, 4096, &failure));
+    assert_int_equal(first_copy_write_page(copy, 0, page, 4096, &failure), ERR_PROTOCOL);
+    assert_int_equal(first_copy_finish(copy, 1, &failure), ERR_NOT_A_DATABASE);
     count = write_pages(copy, source, UINT32_MAX);
-    assert_int_equal(first_copy_finish(copy, count - 1, &error), ERR_NOT_A_DATABASE);
-    assert_int_equal(first_copy_finish(copy, count + 1, &error), ERR_PROTOCOL);
-    ok(first_copy_finish(copy, count, &error));
+    assert_int_equal(first_copy_finish(copy, count - 1, &failure), ERR_NOT_A_DATABASE);
+    assert_int_equal(first_copy_finish(copy, count + 1, &failure), ERR_PROTOCOL);
+    ok(first_copy_finish(copy, count, &failure));
     first_copy_free(copy);
     assert_is_source(target);
     free(page);

@@ -12,12 +12,26 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-static char directory[] = "/tmp/lockstep-page-XXXXXX";
+#include "protocol/base/error.h"
+#include "protocol/base/limits.h"
+#include "protocol/page/database.h"
+
+struct error failure;
+
+static char directory[64];
 
 void sample_init(void)
 {
+    /* In memory where that can be: the thousands of fsyncs are not what is tested. */
+    snprintf(directory, sizeof(directory), "%s/lockstep-page-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (mkdtemp(directory) == NULL)
         abort();
+}
+
+const char *sample_directory(void)
+{
+    return directory;
 }
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *ftw)
@@ -56,12 +70,7 @@ static sqlite3 *open_file(const char *path)
 
 void sample_sql(const char *path, const char *sql)
 {
-    sqlite3 *handle = open_file(path);
-    char *message = NULL;
-
-    if (sqlite3_exec(handle, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s: %s\n%s", path, message, sql);
-    assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+    sample_sql_reserved(path, 0, sql);
 }
 
 int64_t sample_number(const char *path, const char *sql)
@@ -77,6 +86,18 @@ int64_t sample_number(const char *path, const char *sql)
     sqlite3_finalize(statement);
     assert_int_equal(sqlite3_close(handle), SQLITE_OK);
     return value;
+}
+
+void sample_sql_reserved(const char *path, int reserved, const char *sql)
+{
+    sqlite3 *handle = open_file(path);
+    char *message = NULL;
+
+    if (reserved > 0)
+        sqlite3_file_control(handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    if (sqlite3_exec(handle, sql, NULL, NULL, &message) != SQLITE_OK)
+        fail_msg("%s: %s\n%s", path, message, sql);
+    assert_int_equal(sqlite3_close(handle), SQLITE_OK);
 }
 
 void sample_check_integrity(const char *path)
@@ -114,4 +135,85 @@ void sample_write_file(const char *path, const void *data, long size)
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, (size_t)size, file), (size_t)size);
     fclose(file);
+}
+
+const struct page_hasher *sample_hasher(void)
+{
+    static struct page_hasher hasher;
+
+    page_hasher_init(&hasher, (const uint8_t *)"0123456789abcdef0123456789abcdef");
+    return &hasher;
+}
+
+struct database *sample_open(const char *path, unsigned flags, uint32_t timeout_ms)
+{
+    struct database *db;
+
+    ok(database_open(&db, path, flags, timeout_ms, &failure));
+    return db;
+}
+
+void sample_scan(struct database *db, struct page_index *index)
+{
+    ok(database_scan(db, sample_hasher(), index, NULL, NULL, &failure));
+}
+
+void sample_root(const char *path, uint8_t root[PAGE_ROOT_SIZE])
+{
+    struct database *db = sample_open(path, 0, 2000);
+    struct page_index index = {0};
+    uint8_t digest[32];
+
+    ok(database_begin_read(db, NULL, &failure));
+    sample_scan(db, &index);
+    page_index_root(&index, root);
+    ok(database_digest(db, digest, &failure));
+    page_index_release(&index);
+    database_free(db);
+}
+
+void sample_check_same(const char *a, const char *b)
+{
+    uint8_t roots[2][PAGE_ROOT_SIZE];
+
+    sample_root(a, roots[0]);
+    sample_root(b, roots[1]);
+    assert_memory_equal(roots[0], roots[1], PAGE_ROOT_SIZE);
+}
+
+int sample_write(const char *source_path, struct database *target, int *written)
+{
+    struct database *source = sample_open(source_path, 0, 2000);
+    struct page_index theirs = {0}, ours = {0};
+    uint8_t *page = malloc(LIMIT_PAGE_SIZE_MAX);
+    int rc = 0;
+
+    *written = 0;
+    ok(database_begin_read(source, NULL, &failure));
+    sample_scan(source, &theirs);
+    sample_scan(target, &ours);
+    for (uint32_t i = 0; i < theirs.page_count && rc == 0; i++) {
+        if (i < ours.page_count && memcmp(&ours.hashes[i], &theirs.hashes[i], 16) == 0)
+            continue;
+        ok(database_read_page(source, i + 1, page, &failure));
+        rc = database_write_page(target, i + 1, page, theirs.page_size, &failure);
+        ++*written;
+    }
+    if (rc == 0)
+        rc = database_truncate(target, theirs.page_count, &failure);
+    page_index_release(&theirs);
+    page_index_release(&ours);
+    database_free(source);
+    free(page);
+    return rc;
+}
+
+int sample_carry(const char *source_path, struct database *target)
+{
+    int written;
+
+    ok(database_begin_write(target, NULL, &failure));
+    ok(sample_write(source_path, target, &written));
+    ok(database_commit(target, &failure));
+    return written;
 }

@@ -4,11 +4,27 @@
 
 #include <stdint.h>
 
+#include "protocol/base/error.h"
+#include "protocol/page/page_hash.h"
+
 struct database;
+
+/* Where the calls of a test put their errors. */
+extern struct error failure;
+
+/* Fails the test with the text of `failure` where the call does not return 0. */
+#define ok(call)                                                                                   \
+    do {                                                                                           \
+        int ok_rc = (call);                                                                        \
+        if (ok_rc != 0)                                                                            \
+            fail_msg("%s: %s: %s", #call, error_name(ok_rc), failure.text);                        \
+    } while (0)
 
 /* A temporary directory for this test program, removed with what is in it by sample_release. */
 void sample_init(void);
 void sample_release(void);
+
+const char *sample_directory(void);
 
 /* The path of a file of that name in the directory: one of a few static buffers. Its files are
  * deleted first. */
@@ -16,6 +32,9 @@ char *sample_path(const char *name);
 
 /* Run SQL on the file on a connection of its own, failing the test where SQLite does. */
 void sample_sql(const char *path, const char *sql);
+
+/* The same, with that many bytes reserved at the end of each page of a new database. */
+void sample_sql_reserved(const char *path, int reserved, const char *sql);
 
 /* The first column of the first row, as a number, on a connection of its own. */
 int64_t sample_number(const char *path, const char *sql);
@@ -26,5 +45,26 @@ void sample_check_integrity(const char *path);
 /* The bytes of a file; the caller frees them. */
 uint8_t *sample_read_file(const char *path, long *size);
 void sample_write_file(const char *path, const void *data, long size);
+
+/* ---- through struct database; what fails here fails the test ---- */
+
+const struct page_hasher *sample_hasher(void);
+struct database *sample_open(const char *path, unsigned flags, uint32_t timeout_ms);
+void sample_scan(struct database *db, struct page_index *index);
+
+/* The root of what a fresh connection sees. */
+void sample_root(const char *path, uint8_t root[PAGE_ROOT_SIZE]);
+
+/* Fails the test unless both files have the same root. */
+void sample_check_same(const char *a, const char *b);
+
+/*
+ * In the write transaction that is open, write the pages of the source that differ, and its length.
+ * Returns what the writing did; *written says how many pages differ.
+ */
+int sample_write(const char *source_path, struct database *target, int *written);
+
+/* Make the target what the source is, committed. Returns how many pages differed. */
+int sample_carry(const char *source_path, struct database *target);
 
 #endif

@@ -13,8 +13,6 @@
 #include "protocol/base/error.h"
 #include "tests/page/sample.h"
 
-static struct error error;
-
 static int setup(void **unused)
 {
     (void)unused;
@@ -38,23 +36,23 @@ static void test_write_then_read_twice(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (uint8_t)(i * 7);
-    assert_int_equal(spool_new(&spool, sample_path("some.db"), NULL, 5000, &error), 0);
-    assert_int_equal(spool_append(spool, data, 1, &error), 0);
-    assert_int_equal(spool_append(spool, data + 1, 4000, &error), 0);
-    assert_int_equal(spool_read(spool, back, 10, &got, &error), 0);
+    assert_int_equal(spool_new(&spool, sample_path("some.db"), NULL, 5000, &failure), 0);
+    assert_int_equal(spool_append(spool, data, 1, &failure), 0);
+    assert_int_equal(spool_append(spool, data + 1, 4000, &failure), 0);
+    assert_int_equal(spool_read(spool, back, 10, &got, &failure), 0);
     assert_int_equal(got, 10);
     /* Reading does not move where the next bytes go. */
-    assert_int_equal(spool_append(spool, data + 4001, 999, &error), 0);
+    assert_int_equal(spool_append(spool, data + 4001, 999, &failure), 0);
     assert_int_equal(spool_size(spool), 5000);
     for (int pass = 0; pass < 2; pass++) {
         spool_rewind(spool);
         memset(back, 0, sizeof(back));
-        assert_int_equal(spool_read(spool, back, 4999, &got, &error), 0);
+        assert_int_equal(spool_read(spool, back, 4999, &got, &failure), 0);
         assert_int_equal(got, 4999);
-        assert_int_equal(spool_read(spool, back + 4999, 100, &got, &error), 0);
+        assert_int_equal(spool_read(spool, back + 4999, 100, &got, &failure), 0);
         assert_int_equal(got, 1);
         assert_memory_equal(back, data, 5000);
-        assert_int_equal(spool_read(spool, back, 1, &got, &error), 0);
+        assert_int_equal(spool_read(spool, back, 1, &got, &failure), 0);
         assert_int_equal(got, 0);
     }
     spool_free(spool);
@@ -71,8 +69,8 @@ static void test_leaves_no_name(void **unused)
     (void)unused;
     strcpy(directory, path);
     *strrchr(directory, '/') = '\0';
-    assert_int_equal(spool_new(&spool, path, NULL, 10, &error), 0);
-    assert_int_equal(spool_append(spool, "abc", 3, &error), 0);
+    assert_int_equal(spool_new(&spool, path, NULL, 10, &failure), 0);
+    assert_int_equal(spool_append(spool, "abc", 3, &failure), 0);
     listing = opendir(directory);
     while ((entry = readdir(listing)) != NULL)
         assert_int_equal(entry->d_name[0], '.');
@@ -88,9 +86,9 @@ static void test_refuses_more_than_its_maximum(void **unused)
     struct spool *spool;
 
     (void)unused;
-    assert_int_equal(spool_new(&spool, "x", "/tmp", 10, &error), 0);
-    assert_int_equal(spool_append(spool, "0123456789", 10, &error), 0);
-    assert_int_equal(spool_append(spool, "x", 1, &error), ERR_PROTOCOL);
+    assert_int_equal(spool_new(&spool, "x", "/tmp", 10, &failure), 0);
+    assert_int_equal(spool_append(spool, "0123456789", 10, &failure), 0);
+    assert_int_equal(spool_append(spool, "x", 1, &failure), ERR_PROTOCOL);
     assert_int_equal(spool_size(spool), 10);
     spool_free(spool);
 }
@@ -100,10 +98,11 @@ static void test_names_the_directory(void **unused)
     struct spool *spool;
 
     (void)unused;
-    assert_int_equal(spool_new(&spool, "/nonexistent/some.db", NULL, 10, &error), ERR_NOT_ALLOWED);
+    assert_int_equal(spool_new(&spool, "/nonexistent/some.db", NULL, 10, &failure),
+                     ERR_NOT_ALLOWED);
     assert_null(spool);
-    assert_non_null(strstr(error.text, "/nonexistent"));
-    assert_null(strstr(error.text, "some.db"));
+    assert_non_null(strstr(failure.text, "/nonexistent"));
+    assert_null(strstr(failure.text, "some.db"));
 }
 
 /* A file size limit stands for a full disk: the size stays what it was, and what was there can be
@@ -116,16 +115,16 @@ static void test_failed_write(void **unused)
     size_t got;
 
     (void)unused;
-    assert_int_equal(spool_new(&spool, "x", "/tmp", 100000, &error), 0);
-    assert_int_equal(spool_append(spool, "kept", 4, &error), 0);
+    assert_int_equal(spool_new(&spool, "x", "/tmp", 100000, &failure), 0);
+    assert_int_equal(spool_append(spool, "kept", 4, &failure), 0);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
     low = (struct rlimit){4, old.rlim_max};
     setrlimit(RLIMIT_FSIZE, &low);
-    assert_int_equal(spool_append(spool, "lost", 4, &error), ERR_IO);
+    assert_int_equal(spool_append(spool, "lost", 4, &failure), ERR_IO);
     setrlimit(RLIMIT_FSIZE, &old);
-    assert_non_null(strstr(error.text, "/tmp"));
-    assert_int_equal(spool_read(spool, back, 8, &got, &error), 0);
+    assert_non_null(strstr(failure.text, "/tmp"));
+    assert_int_equal(spool_read(spool, back, 8, &got, &failure), 0);
     assert_int_equal(got, 4);
     assert_memory_equal(back, "kept", 4);
     spool_free(spool);
