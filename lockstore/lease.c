@@ -127,9 +127,16 @@ void lease_break(struct lease *lease, uint64_t now)
     lease->want_break = 1;
 }
 
-/* What was known of the object from an earlier term saves the look. */
+/*
+ * What was known of the object from an earlier term saves the look. The token of that term is never
+ * taken again, even when the object was deleted: the lease id is the same, so the origin could not
+ * tell a late push of the earlier term from one of this.
+ * (The simulation found that.)
+ */
 static void begin(struct lease *lease, uint64_t now)
 {
+    if (lease->token > lease->floor)
+        lease->floor = lease->token;
     lease->want_release = 0;
     lease->want_break = 0;
     lease->waiting_told = 0;
@@ -359,7 +366,7 @@ static void put_answered(struct lease *lease, uint64_t now, const struct lease_a
         return;
     }
     lease->attempts = 0;
-    if (lease->state == LEASE_CLAIMING && lease->get_sent != 0 && lease->get_sent + POLL_MS > now)
+    if (lease->state == LEASE_CLAIMING && lease->get_sent + POLL_MS > now)
         io_at(lease, LEASE_IO_GET_DUE, lease->get_sent + POLL_MS);
     else
         io_at(lease, LEASE_IO_GET_DUE, now);
@@ -375,7 +382,8 @@ static void put_done(struct lease *lease, uint64_t now, uint64_t since, const ch
     lease->seen = lease->put;
     lease->seen_since = now;
     lease->seen_age_ms = -1;
-    snprintf(lease->seen_etag, sizeof(lease->seen_etag), "%s", etag);
+    if (etag != lease->seen_etag) /* after a check it is */
+        snprintf(lease->seen_etag, sizeof(lease->seen_etag), "%s", etag);
     lease->attempts = 0;
     if (state == LEASE_RELEASING) {
         end_released(lease);

@@ -62,7 +62,7 @@ struct lease {
     /* The request under way or due. */
     uint64_t io_due;   /* when to send it */
     unsigned attempts; /* sent without a definite answer, for the backoff */
-    uint64_t get_sent; /* when the last GET was sent; 0: none yet */
+    uint64_t get_sent; /* when the last GET was sent; 0 before the first */
 
     /* The PUT, good in the states that write. The same until it has a definite answer. */
     struct record put;
