@@ -38,6 +38,18 @@
 /* zstd's window, as a power of two: the decoder refuses a stream that asks for more. 8 MiB. */
 #define LIMIT_ZSTD_WINDOW_LOG 23
 
+/* ssh_config and known_hosts files, lines and names in them. OpenSSH's own depth of Include is 16. */
+#define LIMIT_SSH_FILE          4194304u
+#define LIMIT_SSH_INCLUDE_DEPTH 16
+#define LIMIT_SSH_FILES         32
+#define LIMIT_SSH_KEY_FILE      65536u
+#define LIMIT_SSH_AGENT_MESSAGE 262144u
+#define LIMIT_SSH_AGENT_KEYS    64
+#define LIMIT_SSH_PASSPHRASE    1024u
+
+/* What the far side may send over SSH before it is read: at 100 ms there and back, 40 MB/s. */
+#define LIMIT_SSH_WINDOW 4194304u
+
 /* A lock record in the store. Real ones have a few hundred bytes. */
 #define LIMIT_LOCK_RECORD 16384u
 

@@ -1,12 +1,14 @@
 /*
  * endpoint: where a database is, as a user writes it.
  *
- *   path                      a local file
- *   [user@]host:path          over SSH; sqlite3_rsync's rule: there is a ':' and neither '/' nor
- * '\' before it ssh://[user@]host[:port]/path tls://host[:port]/name    an origin daemon
+ *   path                           a local file
+ *   [user@]host:path               over SSH
+ *   ssh://[user@]host[:port]/path  over SSH
+ *   tls://host[:port]/name         an origin daemon
  *
- * In the two URL forms %XX stands for a byte, and a literal '%' is %25. An IPv6 address stands in
- * brackets: [2001:db8::1]:path, ssh://[2001:db8::1]:22/path.
+ * A host is what stands before the first ':' where neither '/' nor '\' comes before it: the rule of
+ * sqlite3_rsync. An IPv6 address stands in brackets: [2001:db8::1]:path. In the two URL forms %XX
+ * stands for a byte, and a '%' is written %25.
  */
 #ifndef LOCKSTEP_LINK_ENDPOINT_H
 #define LOCKSTEP_LINK_ENDPOINT_H

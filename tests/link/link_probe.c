@@ -4,6 +4,8 @@
  *
  *   link_probe stdio                    echo what comes on stdin, through link_stdio
  *   link_probe process PROGRAM [ARG...]  through link_process
+ *   link_probe ssh [KEY=VALUE...] HOST COMMAND  through link_ssh; the keys: user, port, config,
+ * known_hosts, identity (as often as wanted), accept_new, timeout_ms, keepalive_s
  *
  * Options, before the kind of link: --no-stdin (write nothing and do not shut down), --close-after
  * N (link_close once N bytes came), --pause-ms N (pause so long after each delivery).
@@ -23,6 +25,7 @@
 #include "protocol/link/fd_source.h"
 #include "protocol/link/link.h"
 #include "protocol/link/link_process.h"
+#include "protocol/link/link_ssh.h"
 #include "protocol/link/link_stdio.h"
 
 struct probe {
@@ -150,6 +153,52 @@ static int usage(void)
     return error_exit_status(ERR_USAGE);
 }
 
+/* Read KEY=VALUE words into options. Returns the first word behind them. */
+static char **read_ssh_options(char **argv, struct link_ssh_options *options)
+{
+    static const char *identity_files[8];
+    size_t identity_count = 0;
+
+    options->identity_files = identity_files;
+    for (; *argv != NULL && strchr(*argv, '=') != NULL && argv[1] != NULL && argv[2] != NULL;
+         argv++) {
+        const char *value = strchr(*argv, '=') + 1;
+        size_t len = (size_t)(value - 1 - *argv);
+
+        if (strncmp(*argv, "user", len) == 0)
+            options->user = value;
+        else if (strncmp(*argv, "port", len) == 0)
+            options->port = atoi(value);
+        else if (strncmp(*argv, "config", len) == 0)
+            options->config_path = value;
+        else if (strncmp(*argv, "known_hosts", len) == 0)
+            options->known_hosts_path = value;
+        else if (strncmp(*argv, "identity", len) == 0 && identity_count < 7)
+            identity_files[identity_count++] = value;
+        else if (strncmp(*argv, "accept_new", len) == 0)
+            options->accept_new_host_key = atoi(value);
+        else if (strncmp(*argv, "timeout_ms", len) == 0)
+            options->connect_timeout_ms = atoi(value);
+        else if (strncmp(*argv, "keepalive_s", len) == 0)
+            options->keepalive_s = atoi(value);
+        else
+            exit(usage());
+    }
+    return argv;
+}
+
+static int open_ssh(struct probe *probe, char **argv, struct error *error)
+{
+    struct link_ssh_options options = {.program = NULL};
+
+    argv = read_ssh_options(argv, &options);
+    if (argv[0] == NULL || argv[1] == NULL)
+        exit(usage());
+    options.host = argv[0];
+    options.command = argv[1];
+    return link_ssh_new(&probe->loop, &callbacks, probe, &options, &probe->link, error);
+}
+
 /* Make the link that argv, behind the options, asks for. */
 static int open_link(struct probe *probe, char **argv, struct error *error)
 {
@@ -164,6 +213,8 @@ static int open_link(struct probe *probe, char **argv, struct error *error)
 
         return link_process_new(&probe->loop, &callbacks, probe, &options, &probe->link, error);
     }
+    if (strcmp(argv[0], "ssh") == 0)
+        return open_ssh(probe, argv + 1, error);
     exit(usage());
 }
 
