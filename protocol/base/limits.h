@@ -38,6 +38,9 @@
 /* zstd's window, as a power of two: the decoder refuses a stream that asks for more. 8 MiB. */
 #define LIMIT_ZSTD_WINDOW_LOG 23
 
+/* The records of some pages in a page stream, before compression. Writers end a block at a quarter of it. */
+#define LIMIT_PAGE_BLOCK 1048576u
+
 /* ssh_config and known_hosts files, lines and names in them. OpenSSH's own depth of Include is 16. */
 #define LIMIT_SSH_FILE          4194304u
 #define LIMIT_SSH_INCLUDE_DEPTH 16

@@ -1,12 +1,19 @@
 /*
  * page_stream: the pages that a receiver needs, as one compressed stream of bytes.
  *
- * The stream goes through compress.h. In it stand records. A record is: the page number as the distance from the one
- * before (LEB128, at least 1; the first from 0), one byte for its kind, then what the kind needs:
- *   RAW    page_size bytes
- *   ZERO   nothing: a page of zeros
- *   MOVED  the number of a page (LEB128) that the receiver held before the sync and whose content this is
- * After the last record stands distance 0. Page numbers ascend strictly.
+ * The stream goes through compress.h. It is cut into blocks of columns (page_block.h). A record stands in the column of the
+ * heads: the page number as the distance from the one before (at least 1; the first from 0), then a number:
+ *   kind, its two lowest bits:
+ *      WHOLE 0   page_size bytes in the column of the pages
+ *      ZERO  1   a page of zeros
+ *      MOVED 2   the number of an old page follows; its content is this page's now
+ *      PATCH 3   made from old pages and new bytes, as patch.h has it
+ *   4   coded: the cell pointers of what comes out are coded (btree_page.h)
+ *   8   the old page of the same number joins the window (patch.h) as it is
+ *   16  other old pages join it, behind that one, with their cells packed: how many, and their numbers follow, each as
+ *       the distance from the one that joined before it in this way, zigzag-coded
+ * An old page is one that the receiver held before the sync. Page numbers ascend strictly. In old page 1 the bytes that no
+ * hash covers count as zeros.
  */
 #ifndef LOCKSTEP_PAGE_PAGE_STREAM_H
 #define LOCKSTEP_PAGE_PAGE_STREAM_H

@@ -11,6 +11,8 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/page/compress.h"
+#include "protocol/page/page_block.h"
 
 #define PAGE 512u
 #define OLD  40u /* pages that the receiver held before */
@@ -227,24 +229,144 @@ static void bytes_behind_the_end(void **state)
     }
 }
 
-/* Streams without compression that are wrong, byte by byte. 'R' stands for a page of PAGE bytes. */
+/* Blocks without compression that are wrong. A column is given as its bytes; columns that are not
+ * given are empty. */
+#define BYTES(text)                                                                                \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
+struct row {
+    const char *what;
+    struct {
+        const char *bytes;
+        size_t len;
+    } columns[COLUMN_COUNT];
+    int good; /* whether it is to be accepted */
+};
+
+static void write_row(const struct row *row, struct buffer *out)
+{
+    struct compressor *compressor;
+    struct page_block block;
+    struct error error;
+
+    page_block_init(&block);
+    for (int c = 0; c < COLUMN_COUNT; c++) {
+        int rc = page_block_put_bytes(&block, (enum page_column)c, row->columns[c].bytes,
+                                      row->columns[c].len, &error);
+        assert_int_equal(rc, 0);
+    }
+    assert_int_equal(compressor_new(&compressor, 0, &error), 0);
+    assert_int_equal(page_block_write(&block, compressor, out, &error), 0);
+    assert_int_equal(compressor_write(compressor, "\0", 1, out, &error), 0);
+    assert_int_equal(compressor_finish(compressor, out, &error), 0);
+    compressor_free(compressor);
+    page_block_release(&block);
+}
+
 static void wrong_records(void **state)
+{
+    static const struct row rows[] = {
+        {"a page of zeros", {BYTES("\x01\x01")}, 1},
+        {"kind 32", {BYTES("\x01\x20")}, 0},
+        {"no kind", {BYTES("\x01")}, 0},
+        {"distance 0", {BYTES("\x00\x01")}, 0},
+        {"distance of 36 bits", {BYTES("\xff\xff\xff\xff\xff\x01\x01")}, 0},
+        {"distance of 33 bits", {BYTES("\xff\xff\xff\xff\x1f\x01")}, 0},
+        {"page 4294967294", {BYTES("\xfe\xff\xff\xff\x0f\x01")}, 1},
+        {"page 4294967295", {BYTES("\xff\xff\xff\xff\x0f\x01")}, 0},
+        {"page number wraps", {BYTES("\xfe\xff\xff\xff\x0f\x01\x05\x01")}, 0},
+        {"moved from page 40", {BYTES("\x01\x02\x28")}, 1},
+        {"moved from page 0", {BYTES("\x01\x02\x00")}, 0},
+        {"moved from page 41", {BYTES("\x01\x02\x29")}, 0},
+        {"a whole page that is not there", {BYTES("\x01\x00")}, 0},
+        {"coded pointers of zeros", {BYTES("\x01\x05")}, 0},
+        {"own page beyond the old ones",
+         {BYTES("\x29\x0b"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")},
+         0},
+        {"own page", {BYTES("\x28\x0b"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")}, 1},
+        {"own page from offset 1",
+         {BYTES("\x28\x0b"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x04")},
+         0},
+        {"own page from offset -1",
+         {BYTES("\x28\x0b"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x02")},
+         0},
+        {"a shift of 31 bits",
+         {BYTES("\x28\x0b"), BYTES("\0"), BYTES("\x01"), BYTES("\xfe\xff\xff\xff\x0f")},
+         0},
+        {"joined page 40",
+         {BYTES("\x01\x13\x01\x50"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")},
+         1},
+        {"joined page 0",
+         {BYTES("\x01\x13\x01\x00"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")},
+         0},
+        {"joined page 41",
+         {BYTES("\x01\x13\x01\x52"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")},
+         0},
+        {"joined page -1",
+         {BYTES("\x01\x13\x01\x01"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")},
+         0},
+        {"no joined page", {BYTES("\x01\x13\x00"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\0")}, 0},
+        {"nine joined pages", {BYTES("\x01\x11\x09\x02\x02\x02\x02\x02\x02\x02\x02\x02")}, 0},
+        {"a column too full", {BYTES("\x01\x01"), BYTES("\0")}, 0},
+        {"literals that are not there",
+         {BYTES("\x01\x03"), BYTES("\x05"), BYTES(""), BYTES(""), BYTES(""), BYTES("abcd")},
+         0},
+        {"literals beyond the page", {BYTES("\x01\x03"), BYTES("\x81\x04")}, 0},
+        {"a copy of nothing", {BYTES("\x01\x03"), BYTES("\0"), BYTES("\0"), BYTES("\0")}, 0},
+        {"a copy beyond the page",
+         {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x81\x04"), BYTES("\x01")},
+         0},
+        {"a copy from slot 31",
+         {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x41"), BYTES("\0")},
+         1},
+        {"a copy from slot 32",
+         {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x43"), BYTES("\0")},
+         0},
+        {"a copy from offset 1 of a slot",
+         {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x03"), BYTES("\1")},
+         0},
+        {"a copy from offset 4294967295",
+         {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x03"),
+          BYTES("\xff\xff\xff\xff\x0f")},
+         0},
+        {"zeros", {BYTES("\x01\x03"), BYTES("\0"), BYTES("\x80\x04"), BYTES("\x01")}, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buffer out;
+        uint32_t pages;
+        int ended, rc;
+
+        buffer_init(&out, 1 << 20);
+        write_row(&rows[i], &out);
+        rc = read_all(out.data, out.len, &ended, &pages);
+        if (rc != (rows[i].good ? 0 : ERR_PROTOCOL) || (rows[i].good && !ended))
+            fail_msg("%s: %d", rows[i].what, rc);
+        buffer_release(&out);
+    }
+}
+
+/* Streams without compression that are wrong before a block is whole, or behind the last one. */
+static void wrong_blocks(void **state)
 {
     static const struct {
         const char *what;
-        const char *bytes;
-        size_t len;
+        struct {
+            const char *bytes;
+            size_t len;
+        } stream;
     } rows[] = {
-        {"mode 2", "\x02\x00", 2},
-        {"mode 255", "\xff\x00", 2},
-        {"kind 77", "\x00\x01\x4d\x00", 4},
-        {"distance of 36 bits", "\x00\xff\xff\xff\xff\xff\x01\x01\x00", 9},
-        {"distance of 33 bits", "\x00\xff\xff\xff\xff\x1f\x01\x00", 8},
-        {"page 4294967295", "\x00\xff\xff\xff\xff\x0f\x01\x00", 8},
-        {"page number wraps", "\x00\xfe\xff\xff\xff\x0f\x01\x05\x01\x00", 10},
-        {"moved from page 0", "\x00\x01\x02\x00\x00", 5},
-        {"moved from behind the end", "\x00\x01\x02\x29\x00", 5},
-        {"goes on behind its end", "\x00\x01\x01\x00\x01", 5},
+        {"mode 2", BYTES("\x02\x00")},
+        {"mode 255", BYTES("\xff\x00")},
+        {"a block of 1 MiB and 1 byte", BYTES("\x00\x80\x80\x40\x01")},
+        {"a block of 34 GB", BYTES("\x00\xff\xff\xff\xff\x7f")},
+        {"a length that does not end", BYTES("\x00\x80\x80\x80\x80\x80\x80")},
+        {"goes on behind its end", BYTES("\x00\x02\0\0\0\0\0\0\x01\x01\x00\x01")},
+        {"starts again behind its end",
+         BYTES("\x00\x02\0\0\0\0\0\0\x01\x01\x00\x02\0\0\0\0\0\0\x01\x01\0")},
     };
 
     (void)state;
@@ -252,7 +374,8 @@ static void wrong_records(void **state)
         uint32_t pages;
         int ended;
 
-        if (read_all((const uint8_t *)rows[i].bytes, rows[i].len, &ended, &pages) != ERR_PROTOCOL)
+        if (read_all((const uint8_t *)rows[i].stream.bytes, rows[i].stream.len, &ended, &pages) !=
+            ERR_PROTOCOL)
             fail_msg("%s was not refused", rows[i].what);
     }
 }
@@ -266,11 +389,12 @@ static void wrong_frames(void **state)
         size_t len;
         int window_log;
     } rows[] = {
-        {"ends without distance 0", "\x01\x01", 2, 10},
-        {"ends within a page", "\x01\x00xyz", 5, 10},
-        {"goes on behind its end", "\x01\x01\x00\x01", 4, 10},
+        {"ends without its end", "\x02\0\0\0\0\0\0\x01\x01", 9, 10},
+        {"ends within a block", "\x02\0\0\0\0\0\0\x01", 8, 10},
+        {"ends within a length", "\x82", 1, 10},
+        {"goes on behind its end", "\x02\0\0\0\0\0\0\x01\x01\x00\x01", 11, 10},
         {"empty", "", 0, 10},
-        {"window of 16 MiB", "\x01\x01\x00", 3, LIMIT_ZSTD_WINDOW_LOG + 1},
+        {"window of 16 MiB", "\0", 1, LIMIT_ZSTD_WINDOW_LOG + 1},
     };
 
     (void)state;
@@ -321,6 +445,7 @@ int main(void)
         cmocka_unit_test(truncated_is_never_whole),
         cmocka_unit_test(bytes_behind_the_end),
         cmocka_unit_test(wrong_records),
+        cmocka_unit_test(wrong_blocks),
         cmocka_unit_test(wrong_frames),
         cmocka_unit_test(flipped_bits),
     };
