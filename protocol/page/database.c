@@ -152,6 +152,8 @@ static int fail(struct database *db, int rc, const char *doing, struct error *er
     case SQLITE_IOERR:
         if (rc == SQLITE_IOERR_NOMEM)
             return error_set(error, ERR_INTERNAL, "%s %s: out of memory", doing, db->path);
+        if (errno_value == EACCES || errno_value == EPERM || errno_value == EROFS)
+            return explain_read_only(db, SQLITE_READONLY, doing, error);
         if (errno_value != 0)
             return error_set_errno(error, ERR_IO, errno_value, "%s %s: %s", doing, db->path, text);
         return error_set(error, ERR_IO, "%s %s: %s (%s)", doing, db->path, text,
@@ -169,6 +171,9 @@ static int fail(struct database *db, int rc, const char *doing, struct error *er
                          "%s %s: the database is damaged or truncated (%s)", doing, db->path, text);
     case SQLITE_CANTOPEN:
         return explain_cannot_open(db, doing, error);
+    case SQLITE_ERROR: /* our SQL has no mistakes: it is the schema that cannot be used */
+        return error_set(error, ERR_NOT_A_DATABASE, "%s %s: SQLite cannot use it: %s", doing,
+                         db->path, text);
     default:
         return error_set(error, ERR_INTERNAL, "%s %s: %s (SQLite's code %d)", doing, db->path, text,
                          rc);

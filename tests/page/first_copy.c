@@ -1,6 +1,5 @@
 #include "protocol/page/first_copy.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,11 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <sqlite3.h>
 
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
@@ -236,23 +233,15 @@ static void test_leftovers_of_a_deleted_database(void **unused)
 
     (void)unused;
     for (int i = 0; i < 2; i++) {
-        char *target = sample_path("deleted.db"), sql[200];
+        char *target = sample_path("deleted.db"), sql[500];
         struct first_copy *copy;
-        pid_t child = fork();
-        int status;
 
-        if (child == 0) {
-            /* Dies with content in the WAL, or with a journal that is hot. */
-            sqlite3 *handle;
-            sqlite3_open(target, &handle);
-            snprintf(sql, sizeof(sql), "PRAGMA journal_mode = %s; PRAGMA cache_size = 1;",
-                     modes[i]);
-            sqlite3_exec(handle, sql, NULL, NULL, NULL);
-            sqlite3_exec(handle, MAKE_SOURCE, NULL, NULL, NULL);
-            sqlite3_exec(handle, "BEGIN; UPDATE t SET b = randomblob(500);", NULL, NULL, NULL);
-            _exit(0);
-        }
-        waitpid(child, &status, 0);
+        /* Dies with content in the WAL, or with a journal that is hot. */
+        snprintf(sql, sizeof(sql),
+                 "PRAGMA journal_mode = %s; PRAGMA cache_size = 1; %s BEGIN; UPDATE t SET b = "
+                 "randomblob(500);",
+                 modes[i], MAKE_SOURCE);
+        sample_kill(sample_hold(target, sql));
         assert_int_equal(unlink(target), 0);
         snprintf(sql, sizeof(sql), "%s-%s", target, i == 0 ? "wal" : "journal");
         assert_int_equal(access(sql, F_OK), 0);
@@ -265,92 +254,40 @@ static void test_leftovers_of_a_deleted_database(void **unused)
     }
 }
 
-/* A process that waits until it is killed by its parent's close of the pipe; it has told that it is
- * ready. */
-static pid_t start_holder(void (*hold)(const char *path), const char *path, int *hold_fd)
-{
-    int ready[2], until[2];
-    char byte;
-    pid_t child;
-
-    assert_int_equal(pipe(ready), 0);
-    assert_int_equal(pipe(until), 0);
-    child = fork();
-    if (child == 0) {
-        close(until[1]);
-        hold(path);
-        if (write(ready[1], "r", 1) != 1 || read(until[0], &byte, 1) < 0)
-            _exit(1);
-        _exit(0);
-    }
-    close(until[0]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    *hold_fd = until[1];
-    return child;
-}
-
-static void end_holder(pid_t child, int hold_fd)
-{
-    int status;
-
-    close(hold_fd);
-    assert_int_equal(waitpid(child, &status, 0), child);
-}
-
-static void hold_deleted(const char *path)
-{
-    sqlite3 *handle;
-
-    sqlite3_open(path, &handle);
-    sqlite3_exec(handle, "PRAGMA journal_mode = wal; CREATE TABLE x(y);", NULL, NULL, NULL);
-    unlink(path);
-}
-
 static void test_deleted_database_still_open(void **unused)
 {
     char *target = sample_path("zombie.db");
     struct first_copy *copy;
+    struct sample_holder holder;
     uint32_t count;
-    pid_t child;
-    int fd;
 
     (void)unused;
-    child = start_holder(hold_deleted, target, &fd);
+    holder = sample_hold(target, "PRAGMA journal_mode = wal; CREATE TABLE x(y);");
+    assert_int_equal(unlink(target), 0);
     ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, UINT32_MAX);
     assert_int_equal(first_copy_finish(copy, count, &failure), ERR_BUSY);
     assert_int_not_equal(access(target, F_OK), 0);
-    end_holder(child, fd);
+    sample_let_go(holder);
     ok(first_copy_finish(copy, count, &failure));
     first_copy_free(copy);
     assert_is_source(target);
-}
-
-static void hold_empty(const char *path)
-{
-    sqlite3 *handle;
-
-    sqlite3_open(path, &handle);
-    sqlite3_exec(handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 }
 
 static void test_empty_target_locked(void **unused)
 {
     char *target = sample_path("locked.db");
     struct first_copy *copy;
+    struct sample_holder holder;
     uint32_t count;
-    pid_t child;
-    int fd;
 
     (void)unused;
     sample_write_file(target, "", 0);
-    child = start_holder(hold_empty, target, &fd);
+    holder = sample_hold(target, "BEGIN IMMEDIATE");
     ok(first_copy_open(&copy, target, &failure));
     count = write_pages(copy, source, UINT32_MAX);
     assert_int_equal(first_copy_finish(copy, count, &failure), ERR_BUSY);
-    end_holder(child, fd);
+    sample_let_go(holder);
     ok(first_copy_finish(copy, count, &failure));
     first_copy_free(copy);
     assert_is_source(target);

@@ -1,11 +1,13 @@
 #include "tests/page/sample.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <ftw.h>
 
@@ -48,9 +50,9 @@ void sample_release(void)
 char *sample_path(const char *name)
 {
     static const char *const suffixes[] = {"-wal", "-shm", "-journal", ".lockstep-partial", ""};
-    static char paths[8][256];
+    static char paths[16][256];
     static unsigned next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 16];
 
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(path, sizeof(paths[0]), "%s/%s%s", directory, name, suffixes[i]);
@@ -135,6 +137,71 @@ void sample_write_file(const char *path, const void *data, long size)
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, (size_t)size, file), (size_t)size);
     fclose(file);
+}
+
+/* In the child: hold, say so, wait, let go. */
+static void hold(const char *path, const char *sql, int ready, int until, unsigned ms)
+{
+    sqlite3 *handle;
+    char byte;
+
+    sqlite3_open(path, &handle);
+    if (sqlite3_exec(handle, sql, NULL, NULL, NULL) != SQLITE_OK || write(ready, "r", 1) != 1)
+        _exit(1);
+    if (until >= 0 && read(until, &byte, 1) < 0)
+        _exit(1);
+    usleep(ms * 1000);
+    sqlite3_close(handle);
+    _exit(0);
+}
+
+static struct sample_holder start_holder(const char *path, const char *sql, int waits, unsigned ms)
+{
+    struct sample_holder holder;
+    int ready[2], until[2];
+    char byte;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(until), 0);
+    holder.pid = fork();
+    if (holder.pid == 0) {
+        close(until[1]);
+        hold(path, sql, ready[1], waits ? until[0] : -1, ms);
+    }
+    close(until[0]);
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    holder.until = until[1];
+    return holder;
+}
+
+struct sample_holder sample_hold(const char *path, const char *sql)
+{
+    return start_holder(path, sql, 1, 0);
+}
+
+struct sample_holder sample_hold_for(const char *path, const char *sql, unsigned ms)
+{
+    return start_holder(path, sql, 0, ms);
+}
+
+void sample_let_go(struct sample_holder holder)
+{
+    int status;
+
+    close(holder.until);
+    assert_int_equal(waitpid(holder.pid, &status, 0), holder.pid);
+    assert_int_equal(status, 0);
+}
+
+void sample_kill(struct sample_holder holder)
+{
+    int status;
+
+    kill(holder.pid, SIGKILL);
+    assert_int_equal(waitpid(holder.pid, &status, 0), holder.pid);
+    close(holder.until);
 }
 
 const struct page_hasher *sample_hasher(void)

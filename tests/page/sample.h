@@ -26,8 +26,8 @@ void sample_release(void);
 
 const char *sample_directory(void);
 
-/* The path of a file of that name in the directory: one of a few static buffers. Its files are
- * deleted first. */
+/* The path of a file of that name in the directory: good until sixteen more were asked for. Its
+ * files are deleted first. */
 char *sample_path(const char *name);
 
 /* Run SQL on the file on a connection of its own, failing the test where SQLite does. */
@@ -45,6 +45,25 @@ void sample_check_integrity(const char *path);
 /* The bytes of a file; the caller frees them. */
 uint8_t *sample_read_file(const char *path, long *size);
 void sample_write_file(const char *path, const void *data, long size);
+
+/* ---- other processes ---- */
+
+struct sample_holder {
+    int pid;
+    int until; /* closing it lets go */
+};
+
+/* A process that has run the SQL on a connection of its own, and keeps that open. */
+struct sample_holder sample_hold(const char *path, const char *sql);
+
+/* Have the process end: its connection closed in good order, or with whatever was under way left as
+ * by kill -9. */
+void sample_let_go(struct sample_holder holder);
+void sample_kill(struct sample_holder holder);
+
+/* A process that has run the SQL on a connection of its own and closes that after so many
+ * milliseconds. */
+struct sample_holder sample_hold_for(const char *path, const char *sql, unsigned ms);
 
 /* ---- through struct database; what fails here fails the test ---- */
 
