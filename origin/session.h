@@ -1,0 +1,29 @@
+/*
+ * session: the origin's side of a conversation, as a party (protocol/sync/party.h): says HELLO, then does what the
+ * replica asks for: a pull, a push, a fence, a digest.
+ */
+#ifndef LOCKSTEP_ORIGIN_SESSION_H
+#define LOCKSTEP_ORIGIN_SESSION_H
+
+#include <stdint.h>
+
+struct error;
+struct party;
+struct session;
+
+struct session_options {
+    const char *path;    /* of the canonical database; may be missing; copied */
+    int may_pull;
+    int may_push;
+    uint32_t timeout_ms; /* for each wait for another program's lock on the database */
+    int level;           /* zstd's, for what is sent; 0 for none */
+};
+
+/* Touches no file yet. ERR_INTERNAL: memory ran out. */
+int session_new(struct session **session, const struct session_options *options, struct error *error);
+void session_free(struct session *session);
+
+/* To be given to conversation_new; lives as long as the session. */
+struct party *session_party(struct session *session);
+
+#endif
