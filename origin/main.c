@@ -12,6 +12,7 @@
 #include "protocol/base/options.h"
 #include "protocol/link/link_stdio.h"
 #include "protocol/sync/conversation.h"
+#include "protocol/sync/party.h"
 
 /* A replica that says nothing for this long is gone; its snapshot must not hold up the WAL's checkpoint for ever. */
 #define IDLE_TIMEOUT_MS 120000
@@ -154,21 +155,33 @@ static void on_end(void *user, const struct error *error, const struct conversat
     *(struct error *)user = *error;
 }
 
-/* Hold the conversation over stdin and stdout to its end. */
-static int serve(const struct session_options *options, struct error *error)
+/* What the replica hears where no database may be served: why. */
+struct refusal {
+    struct party party;
+    const struct error *error;
+};
+
+static int speak_refusal(struct party *party, struct buffer *out, struct error *error)
+{
+    const struct refusal *refusal = (const struct refusal *)party;
+
+    (void)out;
+    *error = *refusal->error;
+    return error->code;
+}
+
+/* Hold the conversation of party over stdin and stdout to its end. */
+static int converse(struct party *party, struct error *error)
 {
     struct conversation_options conversation_options = {
         .far_side = "the replica", .idle_timeout_ms = IDLE_TIMEOUT_MS, .on_end = on_end, .user = error};
     struct conversation *conversation = NULL;
-    struct session *session = NULL;
     struct link *link = NULL;
     uv_loop_t loop;
     int rc;
 
     uv_loop_init(&loop);
-    rc = session_new(&session, options, error);
-    if (rc == 0)
-        rc = conversation_new(&conversation, &loop, session_party(session), &conversation_options, error);
+    rc = conversation_new(&conversation, &loop, party, &conversation_options, error);
     if (rc == 0) {
         rc = link_stdio_new(&loop, conversation_link_callbacks(), conversation, &link, error);
         if (rc == 0)
@@ -178,9 +191,29 @@ static int serve(const struct session_options *options, struct error *error)
         uv_run(&loop, UV_RUN_DEFAULT);
         rc = error->code;
     }
-    session_free(session);
     uv_loop_close(&loop);
     return rc;
+}
+
+static int serve(const struct session_options *options, struct error *error)
+{
+    struct session *session = NULL;
+    int rc = session_new(&session, options, error);
+
+    if (rc == 0)
+        rc = converse(session_party(session), error);
+    session_free(session);
+    return rc;
+}
+
+/* Tell the replica why not, as the answer that it waits for. */
+static int refuse(const struct error *why)
+{
+    static const struct party_methods methods = {.speak = speak_refusal};
+    struct refusal refusal = {.party = {&methods, PARTY_SPEAKS}, .error = why};
+    struct error error = {0};
+
+    return converse(&refusal.party, &error);
 }
 
 int main(int argc, char **argv)
@@ -191,15 +224,22 @@ int main(int argc, char **argv)
     int rc = read_command_line(argc, argv, &settings, &error);
 
     log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
-    if (rc == 0 && !settings.done)
-        rc = choose_path(&settings, &path, &error);
-    if (rc == 0 && !settings.done) {
+    if (rc != 0) {
+        log_line(LOG_ERROR, "%s", error.text);
+        return error_exit_status(rc);
+    }
+    if (settings.done)
+        return 0;
+    rc = choose_path(&settings, &path, &error);
+    if (rc != 0) {
+        rc = refuse(&error);
+    } else {
         settings.session.path = path;
         rc = serve(&settings.session, &error);
     }
     free(path);
-    /* What goes wrong in a conversation is told to the replica, which prints it: only what comes before is said here. */
+    /* What goes wrong in a conversation is told to the replica, which prints it; here it is for the log. */
     if (rc != 0)
-        log_line(settings.stdio && path != NULL ? LOG_INFO : LOG_ERROR, "%s", error.text);
+        log_line(rc == ERR_USAGE ? LOG_ERROR : LOG_INFO, "%s", error.text);
     return error_exit_status(rc);
 }

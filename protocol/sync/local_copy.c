@@ -174,8 +174,11 @@ int local_copy_lock(struct local_copy *copy, struct error *error)
     return rc;
 }
 
-int local_copy_has_changes(const struct local_copy *copy)
+int local_copy_is_at_base(const struct local_copy *copy)
 {
-    return copy->book.has_base && copy->geometry.page_count > 0 &&
-           memcmp(copy->book.base_root, copy->geometry.root, ROOT_SIZE) != 0;
+    const struct sidecar_state *book = &copy->book;
+    const uint8_t *root = copy->geometry.root;
+
+    return (book->has_base && memcmp(book->base_root, root, ROOT_SIZE) == 0) ||
+           (book->has_incoming && memcmp(book->incoming_root, root, ROOT_SIZE) == 0);
 }

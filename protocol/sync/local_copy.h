@@ -62,7 +62,10 @@ void local_copy_let_go(struct local_copy *copy);
  */
 int local_copy_lock(struct local_copy *copy, struct error *error);
 
-/* Whether this copy has content that is not the base: changes that were never pushed. Meaningful with a base only. */
-int local_copy_has_changes(const struct local_copy *copy);
+/*
+ * Whether the scanned content is the base: what the origin gave, or took, last. If not, and there is content, it has
+ * changes that were never pushed. Meaningful when the scan was made with the lineage's key.
+ */
+int local_copy_is_at_base(const struct local_copy *copy);
 
 #endif

@@ -25,7 +25,7 @@ static const char layout[] =
     "  lineage BLOB, hash_key BLOB, version INTEGER NOT NULL DEFAULT 0, root BLOB,"
     "  fence_token INTEGER NOT NULL DEFAULT 0, fence_lease BLOB,"
     "  base_root BLOB, base_version INTEGER NOT NULL DEFAULT 0,"
-    "  pending_id BLOB, pending_root BLOB);"
+    "  incoming_root BLOB, pending_id BLOB, pending_root BLOB);"
     "INSERT OR IGNORE INTO state(one) VALUES(1);"
     "CREATE TABLE IF NOT EXISTS intent("
     "  one INTEGER PRIMARY KEY CHECK(one = 1),"
@@ -227,7 +227,7 @@ static int read_state(struct sidecar *sidecar, struct sidecar_state *state, stru
     memset(state, 0, sizeof(*state));
     if (sqlite3_prepare_v2(sidecar->db,
                            "SELECT lineage, hash_key, version, root, fence_token, fence_lease, base_root, base_version,"
-                           " pending_id, pending_root FROM state",
+                           " pending_id, pending_root, incoming_root FROM state",
                            -1, &stmt, NULL) != SQLITE_OK)
         return fail(sidecar, "reading", error);
     if (sqlite3_step(stmt) == SQLITE_ROW) {
@@ -241,6 +241,7 @@ static int read_state(struct sidecar *sidecar, struct sidecar_state *state, stru
         state->base_version = (uint64_t)sqlite3_column_int64(stmt, 7);
         state->has_pending = column_bytes(stmt, 8, state->pending_id, sizeof(state->pending_id)) &&
                              column_bytes(stmt, 9, state->pending_root, sizeof(state->pending_root));
+        state->has_incoming = column_bytes(stmt, 10, state->incoming_root, sizeof(state->incoming_root));
     } else {
         rc = fail(sidecar, "reading", error);
     }
@@ -391,7 +392,7 @@ int sidecar_join(struct sidecar *sidecar, const uint8_t lineage[LINEAGE_SIZE], c
     if (rc == 0)
         rc = write_row(sidecar,
                        "UPDATE state SET lineage = ?1, hash_key = ?2, version = 0, root = NULL, base_root = NULL,"
-                       " base_version = 0, pending_id = NULL, pending_root = NULL",
+                       " base_version = 0, incoming_root = NULL, pending_id = NULL, pending_root = NULL",
                        parameters, 2, error);
     if (rc == 0)
         rc = execute(sidecar, "DELETE FROM intent; DELETE FROM receipt;", "writing", error);
@@ -516,6 +517,18 @@ int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_S
     return end_write(sidecar, rc, error);
 }
 
+int sidecar_set_incoming(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error)
+{
+    const struct parameter parameters[] = {SIZED(root, ROOT_SIZE)};
+    struct sidecar_state state;
+    int rc = begin_write(sidecar, &state, error);
+
+    if (rc != 0)
+        return rc;
+    rc = write_row(sidecar, "UPDATE state SET incoming_root = ?1", parameters, 1, error);
+    return end_write(sidecar, rc, error);
+}
+
 int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t version, struct error *error)
 {
     const struct parameter parameters[] = {SIZED(root, ROOT_SIZE), NUMBER(version)};
@@ -525,8 +538,8 @@ int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uin
     if (rc != 0)
         return rc;
     rc = write_row(sidecar,
-                   "UPDATE state SET base_root = ?1, base_version = ?2, version = ?2, root = ?1, pending_id = NULL,"
-                   " pending_root = NULL",
+                   "UPDATE state SET base_root = ?1, base_version = ?2, version = ?2, root = ?1, incoming_root = NULL,"
+                   " pending_id = NULL, pending_root = NULL",
                    parameters, 2, error);
     return end_write(sidecar, rc, error);
 }

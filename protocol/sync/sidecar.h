@@ -43,6 +43,8 @@ struct sidecar_state {
     int has_base;
     uint8_t base_root[ROOT_SIZE]; /* what this copy last had in common with the origin */
     uint64_t base_version;
+    int has_incoming;        /* a pull was being committed here: content with this root is the origin's */
+    uint8_t incoming_root[ROOT_SIZE];
     int has_pending;         /* a push was sent and its answer has not come */
     uint8_t pending_id[LINEAGE_SIZE];
     uint8_t pending_root[ROOT_SIZE];
@@ -104,7 +106,10 @@ int sidecar_find_push(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZ
 int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], const uint8_t root[ROOT_SIZE],
                         struct error *error);
 
-/* This copy and the origin have this content in common; no push is pending any more. */
+/* A pull is about to commit content with this root. */
+int sidecar_set_incoming(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error);
+
+/* This copy and the origin have this content in common; nothing is pending or incoming any more. */
 int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t version, struct error *error);
 
 #endif

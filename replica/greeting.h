@@ -1,0 +1,52 @@
+/*
+ * greeting: what a replica makes of the origin's HELLO: may these two databases be synced at all, and hashed with which key.
+ *
+ * The guards that protect the replica's own database in a pull, and the early ones of a push, which the origin repeats.
+ */
+#ifndef LOCKSTEP_REPLICA_GREETING_H
+#define LOCKSTEP_REPLICA_GREETING_H
+
+#include <stdint.h>
+
+#include "protocol/wire/message.h"
+
+struct error;
+struct local_copy;
+
+/* What the user asked for. */
+struct sync_options {
+    int adopt;           /* --adopt */
+    int discard;         /* --discard */
+    int force_reset;     /* --force-reset */
+    int replace;         /* --replace */
+    int any_base;        /* the sqlite3_rsync form: no base guard, local changes are overwritten */
+    int wal_only;        /* --wal-only */
+    int level;           /* zstd's, 0 for none */
+    uint32_t timeout_ms; /* for a locked database */
+    struct fence fence;  /* token 0: no lock */
+    char instance[129];
+};
+
+enum relation {
+    SAME_LINEAGE,
+    NO_LINEAGE_HERE,  /* the local database has none */
+    NO_LINEAGE_THERE, /* the origin's has none, the local one has */
+    FOREIGN_LINEAGE
+};
+
+/* Check that the speaker can be talked to. */
+int greeting_check_protocol(const struct message_hello *hello, struct error *error);
+
+enum relation greeting_relation(const struct message_hello *hello, const struct local_copy *copy);
+
+/* Scan the local copy with the key, unless that is what was scanned last. */
+int greeting_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], int *scanned, struct error *error);
+
+/* Whether the two sides have equal content, both hashed with the same key. */
+int greeting_is_equal(const struct message_hello *hello, const struct local_copy *copy);
+
+/* --wal-only, for either direction. */
+int greeting_check_wal(const struct message_hello *hello, const struct local_copy *copy, const struct sync_options *options,
+                       struct error *error);
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ *   SCANNING --> GREETED? --HELLO--> (FENCE, then HELLO again) --PULL--> RECEIVING --END--> APPLYING --RECEIPT--> done
+ *                   |                                              \--> CONFIRMING --END--> done      (nothing differs)
+ *                   +--> done                                             (nothing differs, nothing is to be told)
+ *
+ * A HELLO that comes instead of an answer says that the origin's database moved: everything is decided anew.
+ */
+#include "replica/pull.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/buffer.h"
+#include "protocol/base/error.h"
+#include "protocol/base/random.h"
+#include "protocol/sync/local_copy.h"
+#include "protocol/sync/party.h"
+#include "protocol/sync/receiver.h"
+
+/* An origin that greets more often than this does nothing else. */
+#define GREETINGS_MAX 8
+
+enum stage { SCANNING, AWAITING_HELLO, CONFIRMING, RECEIVING, APPLYING, FINISHED };
+
+struct pull {
+    struct party party;
+    struct sync_options options;
+    struct local_copy *copy; /* borrowed */
+    enum stage stage;
+    int scanned;
+    int fenced;              /* FENCE was said */
+    int greetings;
+    struct message_hello hello;
+    uint8_t seed[LINEAGE_SIZE];
+    struct receiver *receiver;
+    struct sync_result result;
+};
+
+static void move_to(struct pull *pull, enum stage stage)
+{
+    pull->stage = stage;
+    switch (stage) {
+    case SCANNING:
+    case APPLYING:
+        pull->party.status = PARTY_SPEAKS;
+        break;
+    case AWAITING_HELLO:
+    case CONFIRMING:
+        pull->party.status = PARTY_LISTENS;
+        break;
+    case RECEIVING:
+        pull->party.status = receiver_status(pull->receiver);
+        break;
+    case FINISHED:
+        pull->party.status = PARTY_DONE;
+        break;
+    }
+}
+
+/* While the link is being set up: hash the local copy with the key that it will most likely be. */
+static int speak_scan(struct pull *pull, struct error *error)
+{
+    int rc = sidecar_read(pull->copy->sidecar, &pull->copy->book, error);
+
+    if (rc == 0 && pull->copy->book.has_lineage)
+        rc = greeting_scan(pull->copy, pull->copy->book.hash_key, &pull->scanned, error);
+    move_to(pull, AWAITING_HELLO);
+    return rc;
+}
+
+/* ---- guards ---- */
+
+/* Whether the local content may be replaced by other content. */
+static int check_lineage(const struct pull *pull, enum relation relation, struct error *error)
+{
+    const struct sync_options *options = &pull->options;
+    const char *path = pull->copy->path;
+
+    if ((pull->hello.flags & HELLO_EMPTY) && !options->force_reset)
+        return error_set(error, ERR_FOREIGN_LINEAGE,
+                         "the origin's database has no tables and would replace %s, which has; to do that all the same, give "
+                         "--force-reset",
+                         path);
+    switch (relation) {
+    case FOREIGN_LINEAGE:
+        if (options->force_reset)
+            return 0;
+        return error_set(error, ERR_FOREIGN_LINEAGE,
+                         "%s is of another lineage than the origin's database: it never came from there; to replace it, give "
+                         "--force-reset",
+                         path);
+    case NO_LINEAGE_HERE:
+    case NO_LINEAGE_THERE:
+        if (options->adopt || options->any_base || options->force_reset)
+            return 0;
+        return error_set(error, ERR_FOREIGN_LINEAGE,
+                         "%s was never synced with this origin and has other content; to replace it by the origin's, give "
+                         "--adopt",
+                         path);
+    case SAME_LINEAGE:
+        break;
+    }
+    if (options->discard || options->any_base || local_copy_is_at_base(pull->copy))
+        return 0;
+    return error_set(error, ERR_UNPUSHED,
+                     "%s has changes that were never pushed; push them, or give --discard to replace them by the origin's "
+                     "content",
+                     path);
+}
+
+static int check(struct pull *pull, enum relation relation, struct error *error)
+{
+    const struct local_copy *copy = pull->copy;
+    int rc;
+
+    if (!(pull->hello.flags & HELLO_MAY_PULL))
+        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull");
+    if (pull->hello.geometry.page_count == 0)
+        return error_set(error, ERR_NO_DATABASE, "the origin has no database there, or an empty file; push one first");
+    rc = greeting_check_wal(&pull->hello, copy, &pull->options, error);
+    if (rc != 0 || greeting_is_equal(&pull->hello, copy) || copy->state.is_empty)
+        return rc;
+    rc = check_lineage(pull, relation, error);
+    if (rc == 0 && copy->geometry.page_size != pull->hello.geometry.page_size && !pull->options.replace)
+        rc = error_set(error, ERR_PAGE_SIZE,
+                       "%s has pages of %u bytes, the origin's database has pages of %u; to rebuild the local file with that "
+                       "page size first, give --replace",
+                       copy->path, copy->geometry.page_size, pull->hello.geometry.page_size);
+    return rc;
+}
+
+/* ---- the answer to HELLO ---- */
+
+/* Write down what both sides have in common now. */
+static int finish(struct pull *pull, uint64_t version, struct error *error)
+{
+    struct local_copy *copy = pull->copy;
+    int rc = sidecar_join(copy->sidecar, pull->hello.lineage, pull->hello.hash_key, 1, error);
+
+    if (rc == 0)
+        rc = sidecar_set_base(copy->sidecar, copy->geometry.root, version, error);
+    pull->result.geometry = copy->geometry;
+    pull->result.version = version;
+    pull->result.is_wal = copy->state.is_wal;
+    move_to(pull, FINISHED);
+    return rc;
+}
+
+static int say_fence(struct pull *pull, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_FENCE, .fence = pull->options.fence};
+
+    pull->fenced = 1;
+    move_to(pull, AWAITING_HELLO);
+    return message_encode(&message, out, error);
+}
+
+/* The local file gets the origin's page size, in a transaction of its own that keeps its content. */
+static int change_page_size(struct pull *pull, struct error *error)
+{
+    struct local_copy *copy = pull->copy;
+    int rc;
+
+    local_copy_let_go(copy);
+    rc = database_change_page_size(copy->db, pull->hello.geometry.page_size, error);
+    return rc != 0 ? rc : local_copy_scan(copy, pull->hello.hash_key, error);
+}
+
+static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_PULL};
+    struct message_pull *request = &message.pull;
+    struct local_copy *copy = pull->copy;
+    int rc;
+
+    random_bytes(pull->seed, sizeof(pull->seed));
+    if (copy->book.has_lineage)
+        memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
+    request->geometry = copy->geometry;
+    request->version = copy->book.base_version;
+    memcpy(request->seed, pull->seed, sizeof(request->seed));
+    snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
+    rc = message_encode(&message, out, error);
+    if (rc != 0)
+        return rc;
+    if (greeting_is_equal(&pull->hello, copy)) {
+        move_to(pull, CONFIRMING);
+        return 0;
+    }
+    /* Local writers must not wait for the transfer. */
+    local_copy_let_go(copy);
+    rc = receiver_new(&pull->receiver, copy, &pull->hello.geometry, pull->seed, error);
+    if (rc == 0)
+        move_to(pull, RECEIVING);
+    return rc;
+}
+
+static int hear_hello(struct pull *pull, const struct message_hello *hello, struct buffer *out, struct error *error)
+{
+    struct local_copy *copy = pull->copy;
+    enum relation relation;
+    int rc;
+
+    if (pull->greetings++ == GREETINGS_MAX)
+        return error_set(error, ERR_MOVED, "the origin's database changed again and again while it was being read");
+    pull->hello = *hello;
+    receiver_free(pull->receiver);
+    pull->receiver = NULL;
+    rc = greeting_check_protocol(hello, error);
+    if (rc != 0)
+        return rc;
+    if (pull->options.fence.token > 0 && !pull->fenced)
+        return say_fence(pull, out, error);
+    relation = greeting_relation(hello, copy);
+    rc = greeting_scan(copy, hello->hash_key, &pull->scanned, error);
+    if (rc == 0)
+        rc = check(pull, relation, error);
+    if (rc != 0)
+        return rc;
+    if (greeting_is_equal(hello, copy) && !(hello->flags & HELLO_FRESH))
+        return finish(pull, hello->version, error);
+    if (copy->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size) {
+        rc = change_page_size(pull, error);
+        if (rc != 0)
+            return rc;
+    }
+    return say_pull(pull, out, error);
+}
+
+/* ---- what follows ---- */
+
+static int hear_confirmation(struct pull *pull, const struct message_end *end, struct error *error)
+{
+    if (end->pages != 0 || memcmp(end->geometry.root, pull->copy->geometry.root, ROOT_SIZE) != 0)
+        return error_set(error, ERR_PROTOCOL, "the origin confirmed another content than the one that it announced");
+    return finish(pull, end->version, error);
+}
+
+/* Should this process die between the commit and the end, the next one knows by this that the content came from the origin. */
+static int before_commit(void *arg, struct error *error)
+{
+    struct pull *pull = arg;
+    struct sidecar *sidecar = pull->copy->sidecar;
+    int rc = sidecar_join(sidecar, pull->hello.lineage, pull->hello.hash_key, 1, error);
+
+    return rc != 0 ? rc : sidecar_set_incoming(sidecar, pull->hello.geometry.root, error);
+}
+
+static int speak_apply(struct pull *pull, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_RECEIPT};
+    int rc = receiver_apply(pull->receiver, before_commit, pull, error);
+
+    pull->result.pages = receiver_pages(pull->receiver);
+    if (rc == 0)
+        rc = finish(pull, receiver_version(pull->receiver), error);
+    if (rc != 0)
+        return rc;
+    memcpy(message.receipt.lineage, pull->hello.lineage, LINEAGE_SIZE);
+    memcpy(message.receipt.root, pull->copy->geometry.root, ROOT_SIZE);
+    message.receipt.version = pull->result.version;
+    return message_encode(&message, out, error);
+}
+
+static int hear(struct party *party, const struct message *message, struct buffer *out, struct error *error)
+{
+    struct pull *pull = (struct pull *)party;
+    int rc;
+
+    if (message->type == MESSAGE_HELLO && pull->stage != APPLYING)
+        return hear_hello(pull, &message->hello, out, error);
+    if (pull->stage == CONFIRMING && message->type == MESSAGE_END)
+        return hear_confirmation(pull, &message->end, error);
+    if (pull->stage != RECEIVING)
+        return error_set(error, ERR_PROTOCOL, "%s came at a time when it means nothing", message_name(message->type));
+    rc = receiver_hear(pull->receiver, message, error);
+    move_to(pull, receiver_status(pull->receiver) == PARTY_DONE ? APPLYING : RECEIVING);
+    return rc;
+}
+
+static int speak(struct party *party, struct buffer *out, struct error *error)
+{
+    struct pull *pull = (struct pull *)party;
+    int rc;
+
+    switch (pull->stage) {
+    case SCANNING:
+        return speak_scan(pull, error);
+    case RECEIVING:
+        rc = receiver_speak(pull->receiver, out, error);
+        move_to(pull, RECEIVING);
+        return rc;
+    case APPLYING:
+        return speak_apply(pull, out, error);
+    default:
+        return error_set(error, ERR_INTERNAL, "the pull has nothing to say");
+    }
+}
+
+static const struct party_methods methods = {hear, speak};
+
+int pull_new(struct pull **pull, struct local_copy *copy, const struct sync_options *options, struct error *error)
+{
+    struct pull *new = calloc(1, sizeof(*new));
+
+    *pull = NULL;
+    if (new == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    new->party.methods = &methods;
+    new->copy = copy;
+    new->options = *options;
+    move_to(new, SCANNING);
+    *pull = new;
+    return 0;
+}
+
+void pull_free(struct pull *pull)
+{
+    if (pull == NULL)
+        return;
+    receiver_free(pull->receiver);
+    explicit_bzero(&pull->hello, sizeof(pull->hello));
+    free(pull);
+}
+
+struct party *pull_party(struct pull *pull)
+{
+    return &pull->party;
+}
+
+const struct sync_result *pull_result(const struct pull *pull)
+{
+    return &pull->result;
+}

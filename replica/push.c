@@ -1,0 +1,358 @@
+/*
+ *   SCANNING --> AWAITING_HELLO --HELLO, PUSH--> SENDING --END--> AWAITING_RECEIPT --RECEIPT--> done
+ *                                      \--------------------------^        (nothing differs)
+ *
+ * The receipt may come before everything was sent: the origin knew the push id. A HELLO that comes instead of an answer says that the
+ * origin's file was rebuilt with our page size: everything is decided anew.
+ */
+#include "replica/push.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/buffer.h"
+#include "protocol/base/error.h"
+#include "protocol/base/random.h"
+#include "protocol/sync/local_copy.h"
+#include "protocol/sync/party.h"
+#include "protocol/sync/sender.h"
+
+#define GREETINGS_MAX 3
+
+enum stage { SCANNING, AWAITING_HELLO, SENDING, AWAITING_RECEIPT, FINISHED };
+
+struct push {
+    struct party party;
+    struct sync_options options;
+    struct local_copy *copy; /* borrowed */
+    enum stage stage;
+    int scanned;
+    int greetings;
+    int any_base;            /* the origin is to take it on top of whatever it announced in HELLO */
+    struct message_hello hello;
+    struct message_push request;
+    struct sender *sender;
+    struct sync_result result;
+};
+
+static void move_to(struct push *push, enum stage stage)
+{
+    push->stage = stage;
+    switch (stage) {
+    case SCANNING:
+        push->party.status = PARTY_SPEAKS;
+        break;
+    case AWAITING_HELLO:
+    case AWAITING_RECEIPT:
+        push->party.status = PARTY_LISTENS;
+        break;
+    case SENDING:
+        push->party.status = sender_status(push->sender);
+        break;
+    case FINISHED:
+        push->party.status = PARTY_DONE;
+        break;
+    }
+}
+
+static int speak_scan(struct push *push, struct error *error)
+{
+    struct local_copy *copy = push->copy;
+    int rc = sidecar_read(copy->sidecar, &copy->book, error);
+
+    if (rc == 0 && copy->db == NULL)
+        rc = error_set(error, ERR_NO_DATABASE, "there is no database at %s to push", copy->path);
+    if (rc == 0 && copy->book.has_lineage)
+        rc = greeting_scan(copy, copy->book.hash_key, &push->scanned, error);
+    move_to(push, AWAITING_HELLO);
+    return rc;
+}
+
+/* ---- guards; the origin repeats them, with what it then has ---- */
+
+static int refuse_lineage(const struct push *push, const char *why, const char *option, struct error *error)
+{
+    return error_set(error, ERR_FOREIGN_LINEAGE, "%s %s; to replace the origin's database by it, give %s",
+                     push->copy->path, why, option);
+}
+
+/* Sets push->any_base where the user's options or equal content make the base that the replica remembers meaningless. */
+static int check_lineage(struct push *push, enum relation relation, int equal, struct error *error)
+{
+    const struct sync_options *options = &push->options;
+    int origin_is_empty = (push->hello.flags & HELLO_EMPTY) != 0;
+
+    if (push->copy->state.is_empty && !origin_is_empty && !options->force_reset)
+        return error_set(error, ERR_FOREIGN_LINEAGE,
+                         "%s has no tables and would replace the origin's database, which has; to do that all the same, give "
+                         "--force-reset",
+                         push->copy->path);
+    if (options->force_reset || options->any_base)
+        push->any_base = 1;
+    switch (relation) {
+    case SAME_LINEAGE:
+        return 0;
+    case FOREIGN_LINEAGE:
+        if (!options->force_reset)
+            return refuse_lineage(push, "is of another lineage than the origin's database: it never came from there",
+                                  "--force-reset", error);
+        return 0;
+    case NO_LINEAGE_HERE:
+        if (!equal && !origin_is_empty && !options->adopt && !push->any_base)
+            return refuse_lineage(push, "was never synced with this origin and has other content", "--adopt", error);
+        push->any_base = 1;
+        return 0;
+    case NO_LINEAGE_THERE:
+        /* An origin that lost its sidecar and kept its content: the remembered base still tells whether it is that. */
+        if (options->adopt || push->hello.geometry.page_count == 0)
+            push->any_base = 1;
+        return 0;
+    }
+    return 0;
+}
+
+static int check_base(const struct push *push, int equal, struct error *error)
+{
+    const struct sidecar_state *book = &push->copy->book;
+    const struct message_hello *hello = &push->hello;
+
+    if (push->any_base || equal || (hello->flags & HELLO_FRESH))
+        return 0;
+    if (book->has_base && memcmp(book->base_root, hello->geometry.root, ROOT_SIZE) == 0)
+        return 0;
+    /* The answer to this very push may have been lost: then the origin knows it. */
+    if (book->has_pending && memcmp(book->pending_root, push->copy->geometry.root, ROOT_SIZE) == 0)
+        return 0;
+    if (hello->geometry.page_count == 0)
+        return error_set(error, ERR_STALE_BASE,
+                         "the origin has no database there any more; to put %s there, give --force-reset", push->copy->path);
+    return error_set(error, ERR_STALE_BASE,
+                     "the origin is at version %llu now and %s was made from version %llu; nothing was changed; pull again "
+                     "(with --discard to give up the local changes) and do the work anew",
+                     (unsigned long long)hello->version, push->copy->path, (unsigned long long)book->base_version);
+}
+
+static int check(struct push *push, enum relation relation, int equal, struct error *error)
+{
+    const struct local_copy *copy = push->copy;
+    const struct message_hello *hello = &push->hello;
+    int rc;
+
+    if (!(hello->flags & HELLO_MAY_PUSH))
+        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push");
+    if (copy->geometry.page_count == 0)
+        return error_set(error, ERR_NO_DATABASE, "%s is an empty file: there is nothing to push", copy->path);
+    rc = greeting_check_wal(hello, copy, &push->options, error);
+    if (rc == 0)
+        rc = check_lineage(push, relation, equal, error);
+    if (rc == 0)
+        rc = check_base(push, equal, error);
+    if (rc == 0 && hello->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size &&
+        !push->options.replace && !(hello->flags & HELLO_EMPTY))
+        rc = error_set(error, ERR_PAGE_SIZE,
+                       "%s has pages of %u bytes, the origin's database has pages of %u; to rebuild the origin's file with "
+                       "the local page size first, give --replace",
+                       copy->path, copy->geometry.page_size, hello->geometry.page_size);
+    return rc;
+}
+
+/* ---- the answer to HELLO ---- */
+
+/*
+ * Hash the local copy with the key that the origin will use, and find out whether the contents are equal. An origin without a
+ * lineage hashed with the key that it offers; it will take ours if we have one.
+ */
+static int compare(struct push *push, enum relation relation, int *equal, struct error *error)
+{
+    struct local_copy *copy = push->copy;
+    uint8_t own_key[HASH_KEY_SIZE];
+    int rc;
+
+    *equal = 0;
+    memcpy(own_key, copy->book.hash_key, sizeof(own_key));
+    if (relation != NO_LINEAGE_THERE || push->hello.geometry.page_count > 0) {
+        rc = greeting_scan(copy, push->hello.hash_key, &push->scanned, error);
+        if (rc != 0)
+            return rc;
+        *equal = greeting_is_equal(&push->hello, copy);
+    }
+    if (relation != NO_LINEAGE_THERE)
+        return 0;
+    rc = greeting_scan(copy, own_key, &push->scanned, error);
+    explicit_bzero(own_key, sizeof(own_key));
+    return rc;
+}
+
+static void fill_request(struct push *push, enum relation relation)
+{
+    const struct sync_options *options = &push->options;
+    const struct local_copy *copy = push->copy;
+    const struct sidecar_state *book = &copy->book;
+    struct message_push *request = &push->request;
+
+    memset(request, 0, sizeof(*request));
+    request->flags = (options->adopt || options->any_base ? SYNC_ADOPT : 0) | (options->force_reset ? SYNC_FORCE_RESET : 0) |
+                     (push->any_base ? SYNC_ANY_BASE : 0) | (options->wal_only ? SYNC_WAL_ONLY : 0) |
+                     (options->replace ? SYNC_REPLACE : 0) | (copy->state.is_empty ? SYNC_EMPTY : 0) |
+                     (copy->state.is_wal ? SYNC_WAL : 0);
+    if (relation != NO_LINEAGE_HERE) {
+        memcpy(request->lineage, book->lineage, sizeof(request->lineage));
+        memcpy(request->hash_key, book->hash_key, sizeof(request->hash_key));
+    }
+    if (book->has_base)
+        memcpy(request->base_root, book->base_root, sizeof(request->base_root));
+    request->base_version = book->base_version;
+    request->geometry = copy->geometry;
+    request->fence = options->fence;
+    random_bytes(request->seed, sizeof(request->seed));
+    snprintf(request->instance, sizeof(request->instance), "%s", options->instance);
+    if (book->has_pending && memcmp(book->pending_root, copy->geometry.root, ROOT_SIZE) == 0)
+        memcpy(request->push_id, book->pending_id, sizeof(request->push_id));
+    else
+        random_bytes(request->push_id, sizeof(request->push_id));
+}
+
+static int say_push(struct push *push, enum relation relation, int equal, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_PUSH};
+    struct geometry theirs = push->hello.geometry;
+    struct local_copy *copy = push->copy;
+    int rc;
+
+    fill_request(push, relation);
+    rc = sidecar_set_pending(copy->sidecar, push->request.push_id, copy->geometry.root, error);
+    if (rc != 0)
+        return rc;
+    message.push = push->request;
+    rc = message_encode(&message, out, error);
+    if (rc != 0)
+        return rc;
+    if (equal || (theirs.page_count > 0 && theirs.page_size != copy->geometry.page_size)) {
+        move_to(push, AWAITING_RECEIPT);
+        return 0;
+    }
+    rc = sender_new(&push->sender, copy, &theirs, push->request.seed, 0, push->options.level, error);
+    if (rc == 0)
+        move_to(push, SENDING);
+    return rc;
+}
+
+static int hear_hello(struct push *push, const struct message_hello *hello, struct buffer *out, struct error *error)
+{
+    enum relation relation;
+    int equal;
+    int rc;
+
+    if (push->greetings++ == GREETINGS_MAX)
+        return error_set(error, ERR_MOVED, "the origin's database changed again and again while it was being read");
+    /* The second one comes after a change of page size, which the base guard of the first try has allowed. */
+    push->any_base = push->greetings > 1;
+    push->hello = *hello;
+    sender_free(push->sender);
+    push->sender = NULL;
+    rc = greeting_check_protocol(hello, error);
+    if (rc != 0)
+        return rc;
+    relation = greeting_relation(hello, push->copy);
+    rc = compare(push, relation, &equal, error);
+    if (rc == 0)
+        rc = check(push, relation, equal, error);
+    return rc != 0 ? rc : say_push(push, relation, equal, out, error);
+}
+
+/* ---- the receipt ---- */
+
+static int hear_receipt(struct push *push, const struct message_receipt *receipt, struct error *error)
+{
+    struct local_copy *copy = push->copy;
+    const uint8_t *key = copy->hash_key;
+    int rc;
+
+    if (memcmp(receipt->push_id, push->request.push_id, LINEAGE_SIZE) != 0 ||
+        memcmp(receipt->root, push->request.geometry.root, ROOT_SIZE) != 0)
+        return error_set(error, ERR_PROTOCOL, "the origin's receipt is for another push");
+    push->result.pages = push->sender != NULL ? sender_pages(push->sender) : 0;
+    rc = sidecar_join(copy->sidecar, receipt->lineage, key, 1, error);
+    if (rc == 0)
+        rc = sidecar_set_base(copy->sidecar, receipt->root, receipt->version, error);
+    if (rc != 0)
+        return error_wrap(error, "the push is committed as version %llu, but noting that here failed",
+                          (unsigned long long)receipt->version);
+    push->result.geometry = push->request.geometry;
+    push->result.version = receipt->version;
+    push->result.is_wal = copy->state.is_wal;
+    local_copy_let_go(copy);
+    move_to(push, FINISHED);
+    return 0;
+}
+
+static int hear(struct party *party, const struct message *message, struct buffer *out, struct error *error)
+{
+    struct push *push = (struct push *)party;
+    int rc;
+
+    if (message->type == MESSAGE_HELLO && push->stage != SENDING)
+        return hear_hello(push, &message->hello, out, error);
+    if (message->type == MESSAGE_RECEIPT && push->stage > AWAITING_HELLO)
+        return hear_receipt(push, &message->receipt, error);
+    if (push->stage != SENDING)
+        return error_set(error, ERR_PROTOCOL, "%s came at a time when it means nothing", message_name(message->type));
+    rc = sender_hear(push->sender, message, error);
+    move_to(push, SENDING);
+    return rc;
+}
+
+static int speak(struct party *party, struct buffer *out, struct error *error)
+{
+    struct push *push = (struct push *)party;
+    int rc;
+
+    switch (push->stage) {
+    case SCANNING:
+        return speak_scan(push, error);
+    case SENDING:
+        rc = sender_speak(push->sender, out, error);
+        move_to(push, sender_status(push->sender) == PARTY_DONE ? AWAITING_RECEIPT : SENDING);
+        return rc;
+    default:
+        return error_set(error, ERR_INTERNAL, "the push has nothing to say");
+    }
+}
+
+static const struct party_methods methods = {hear, speak};
+
+int push_new(struct push **push, struct local_copy *copy, const struct sync_options *options, struct error *error)
+{
+    struct push *new = calloc(1, sizeof(*new));
+
+    *push = NULL;
+    if (new == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    new->party.methods = &methods;
+    new->copy = copy;
+    new->options = *options;
+    move_to(new, SCANNING);
+    *push = new;
+    return 0;
+}
+
+void push_free(struct push *push)
+{
+    if (push == NULL)
+        return;
+    sender_free(push->sender);
+    explicit_bzero(&push->hello, sizeof(push->hello));
+    explicit_bzero(&push->request, sizeof(push->request));
+    free(push);
+}
+
+struct party *push_party(struct push *push)
+{
+    return &push->party;
+}
+
+const struct sync_result *push_result(const struct push *push)
+{
+    return &push->result;
+}
