@@ -374,6 +374,12 @@ static int start_receiving(struct session *session, struct error *error)
 
     /* Writers must not wait for the transfer. */
     local_copy_let_go(copy);
+    /* The replica saw no pages in HELLO and sends all of them: nothing to go on from. */
+    if (copy->geometry.page_count == 0) {
+        rc = local_copy_open_partial(copy, session->push.geometry.page_size, 0, error);
+        if (rc != 0)
+            return rc;
+    }
     rc = receiver_new(&session->receiver, copy, &session->push.geometry, session->push.seed, error);
     if (rc == 0)
         move_to(session, RECEIVING);

@@ -174,6 +174,11 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
     struct local_copy *copy = pull->copy;
     int rc;
 
+    if (copy->geometry.page_count == 0) {
+        rc = local_copy_open_partial(copy, pull->hello.geometry.page_size, 1, error);
+        if (rc != 0)
+            return rc;
+    }
     random_bytes(pull->seed, sizeof(pull->seed));
     if (copy->book.has_lineage)
         memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
@@ -184,7 +189,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
     rc = message_encode(&message, out, error);
     if (rc != 0)
         return rc;
-    if (greeting_is_equal(&pull->hello, copy)) {
+    if (greeting_is_equal(&pull->hello, copy) && copy->partial == NULL) {
         move_to(pull, CONFIRMING);
         return 0;
     }

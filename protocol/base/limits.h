@@ -53,6 +53,9 @@
 /* What the far side may send over SSH before it is read: at 100 ms there and back, 40 MB/s. */
 #define LIMIT_SSH_WINDOW 4194304u
 
+/* What one sync may spool beside the database. The disk ends sooner; this ends a peer that never does. 1 TiB. */
+#define LIMIT_SPOOL (1ull << 40)
+
 /* A lock record in the store. Real ones have a few hundred bytes. */
 #define LIMIT_LOCK_RECORD 16384u
 

@@ -107,6 +107,9 @@ static void job_work(uv_work_t *job)
 
     while (rc == 0 && got)
         rc = hear_next(conversation, &got, error);
+    /* What was answered goes out before something long is begun: the peer can be at work meanwhile. */
+    if (conversation->out.len > 0)
+        return;
     while (rc == 0 && party->status == PARTY_SPEAKS && conversation->out.len < OUT_ENOUGH)
         rc = party->methods->speak(party, &conversation->out, error);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/first_copy.h"
 
 /* Resolve symbolic links in path, whose last part may not exist yet. */
 static int resolve(const char *path, char **real_path, struct error *error)
@@ -59,12 +60,21 @@ int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_
 void local_copy_release(struct local_copy *copy)
 {
     page_index_release(&copy->index);
+    first_copy_free(copy->partial);
     database_free(copy->db);
     sidecar_free(copy->sidecar);
     free(copy->real_path);
     free(copy->path);
     explicit_bzero(copy->hash_key, sizeof(copy->hash_key));
     memset(copy, 0, sizeof(*copy));
+}
+
+/* Geometry as the index has it. */
+static void describe_index(struct local_copy *copy)
+{
+    copy->geometry.page_size = copy->index.page_size;
+    copy->geometry.page_count = copy->index.page_count;
+    page_index_root(&copy->index, copy->geometry.root);
 }
 
 /* Hash everything within the open transaction. */
@@ -80,9 +90,7 @@ static int scan_open_transaction(struct local_copy *copy, struct error *error)
     explicit_bzero(&hasher, sizeof(hasher));
     if (rc != 0)
         return error_wrap(error, "reading %s", copy->path);
-    copy->geometry.page_size = copy->index.page_size;
-    copy->geometry.page_count = copy->index.page_count;
-    page_index_root(&copy->index, copy->geometry.root);
+    describe_index(copy);
     return 0;
 }
 
@@ -92,6 +100,8 @@ static int scan_and_keep(struct local_copy *copy, struct error *error)
     int rc;
 
     local_copy_let_go(copy);
+    first_copy_free(copy->partial);
+    copy->partial = NULL;
     page_index_release(&copy->index);
     memset(&copy->geometry, 0, sizeof(copy->geometry));
     memset(&copy->state, 0, sizeof(copy->state));
@@ -171,6 +181,40 @@ int local_copy_lock(struct local_copy *copy, struct error *error)
     }
     if (rc != 0)
         database_end(copy->db);
+    return rc;
+}
+
+int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int resume, struct error *error)
+{
+    struct page_hasher hasher;
+    int rc;
+
+    local_copy_let_go(copy);
+    /* An empty file may be open; it is replaced as a whole. */
+    database_free(copy->db);
+    copy->db = NULL;
+    first_copy_free(copy->partial);
+    copy->partial = NULL;
+    rc = first_copy_open(&copy->partial, copy->real_path, error);
+    if (rc != 0 || !resume)
+        return rc;
+    page_hasher_init(&hasher, copy->hash_key);
+    rc = first_copy_scan(copy->partial, &hasher, &copy->index, error);
+    explicit_bzero(&hasher, sizeof(hasher));
+    if (rc == 0 && copy->index.page_size != page_size)
+        page_index_release(&copy->index);
+    describe_index(copy);
+    return rc;
+}
+
+int local_copy_finish_partial(struct local_copy *copy, uint32_t page_count, struct error *error)
+{
+    int rc = first_copy_finish(copy->partial, page_count, error);
+
+    first_copy_free(copy->partial);
+    copy->partial = NULL;
+    if (rc == 0)
+        rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, copy->timeout_ms, error);
     return rc;
 }
 

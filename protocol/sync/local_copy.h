@@ -16,6 +16,7 @@
 #include "protocol/wire/message.h"
 
 struct error;
+struct first_copy;
 
 struct local_copy {
     char *path;                /* as given, for messages */
@@ -30,6 +31,7 @@ struct local_copy {
     struct geometry geometry;  /* of the index */
     uint32_t data_version;     /* SQLite's, in the transaction of the scan */
     int held;                  /* a read transaction is open that sees the scanned content */
+    struct first_copy *partial; /* where there is no database yet: the one that is coming into being; NULL before local_copy_open_partial */
 };
 
 /*
@@ -51,6 +53,16 @@ int local_copy_hold(struct local_copy *copy, struct error *error);
 
 /* Scan again, and keep the read transaction in every journal mode, until local_copy_let_go. */
 int local_copy_scan_and_hold(struct local_copy *copy, struct error *error);
+
+/*
+ * Where there is no database: open the file that it will come into being in (first_copy.h). With resume, what an earlier attempt left in
+ * it, of this page size, counts as this copy's pages from now on, hashed with the key of the last scan. ERR_BUSY: another
+ * process is at it.
+ */
+int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int resume, struct error *error);
+
+/* Put the finished partial into the place of the database and open it. */
+int local_copy_finish_partial(struct local_copy *copy, uint32_t page_count, struct error *error);
 
 /* End the read transaction, if one is open. */
 void local_copy_let_go(struct local_copy *copy);

@@ -23,9 +23,8 @@ struct receiver {
     struct difference_want want; /* what is still to be described; count 0: nothing */
     struct page_stream_reader *reader;
     struct page_hasher hasher;
-    struct spool *spool;           /* the stream, for a copy that has pages */
-    struct first_copy *first_copy; /* the new file, for one that has none */
-    uint32_t pages;                /* written so far */
+    struct spool *spool;     /* the stream, for a database that exists; NULL: pages go to copy->partial */
+    uint32_t pages;          /* written so far */
 };
 
 /* A page of this copy from before the sync, for a record of the stream that builds on it. */
@@ -33,8 +32,6 @@ static int fetch_page(void *arg, uint32_t pgno, uint8_t *page, struct error *err
 {
     struct receiver *receiver = arg;
 
-    if (receiver->first_copy != NULL || pgno == 0 || pgno > receiver->copy->geometry.page_count)
-        return error_set(error, ERR_PROTOCOL, "the page stream builds on page %u, which is not here", pgno);
     return database_read_page(receiver->copy->db, pgno, page, error);
 }
 
@@ -52,15 +49,13 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
     new->theirs = *theirs;
     page_hasher_init(&new->hasher, copy->hash_key);
     new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
-    rc = page_stream_reader_new(&new->reader, theirs->page_size, fetch_page, new, error);
+    rc = page_stream_reader_new(&new->reader, theirs->page_size, 0, fetch_page, new, error);
     if (rc == 0 && new->common > 0) {
         new->want = difference_first_flight(new->common);
         rc = difference_describer_new(&new->describer, copy->index.hashes, new->common, seed, error);
-        if (rc == 0)
-            rc = spool_new(&new->spool, copy->real_path, error);
-    } else if (rc == 0) {
-        rc = first_copy_new(&new->first_copy, copy->real_path, theirs->page_size, error);
     }
+    if (rc == 0 && copy->partial == NULL)
+        rc = spool_new(&new->spool, copy->real_path, NULL, LIMIT_SPOOL, error);
     if (rc != 0) {
         receiver_free(new);
         return rc;
@@ -73,7 +68,6 @@ void receiver_free(struct receiver *receiver)
 {
     if (receiver == NULL)
         return;
-    first_copy_free(receiver->first_copy);
     spool_free(receiver->spool);
     page_stream_reader_free(receiver->reader);
     difference_describer_free(receiver->describer);
@@ -168,8 +162,8 @@ static int write_pages(struct receiver *receiver, struct error *error)
         if (rc != 0 || pgno == 0)
             return rc;
         rc = note_page(receiver, pgno, page, error);
-        if (rc == 0 && receiver->first_copy != NULL)
-            rc = first_copy_write_page(receiver->first_copy, pgno, page, error);
+        if (rc == 0 && receiver->spool == NULL)
+            rc = first_copy_write_page(receiver->copy->partial, pgno, page, receiver->theirs.page_size, error);
         else if (rc == 0)
             rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
         if (rc != 0)
@@ -179,7 +173,7 @@ static int write_pages(struct receiver *receiver, struct error *error)
 
 static int hear_pages(struct receiver *receiver, const struct message_pages *pages, struct error *error)
 {
-    if (receiver->first_copy == NULL)
+    if (receiver->spool != NULL)
         return spool_append(receiver->spool, pages->data, pages->len, error);
     page_stream_reader_feed(receiver->reader, pages->data, pages->len);
     return write_pages(receiver, error);
@@ -235,9 +229,9 @@ static int apply_locked(struct receiver *receiver, struct error *error)
     struct local_copy *copy = receiver->copy;
     uint8_t chunk[16384];
     size_t len;
-    int rc;
+    int rc = 0;
 
-    rc = spool_rewind(receiver->spool, error);
+    spool_rewind(receiver->spool);
     while (rc == 0) {
         rc = spool_read(receiver->spool, chunk, sizeof(chunk), &len, error);
         if (rc != 0 || len == 0)
@@ -276,19 +270,15 @@ static int apply_first_copy(struct receiver *receiver, int (*before_commit)(void
                             struct error *error)
 {
     struct local_copy *copy = receiver->copy;
-    int rc = prove(receiver, error);
+    int rc = 0;
 
+    if (receiver->theirs.page_count < copy->index.page_count)
+        rc = page_index_resize(&copy->index, receiver->theirs.page_count, error);
+    if (rc == 0)
+        rc = prove(receiver, error);
     if (rc == 0 && before_commit != NULL)
         rc = before_commit(arg, error);
-    if (rc != 0)
-        return rc;
-    /* An empty file may be open; its descriptor must not outlive it. */
-    database_free(copy->db);
-    copy->db = NULL;
-    rc = first_copy_finish(receiver->first_copy, receiver->theirs.page_count, error);
-    if (rc == 0)
-        rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, copy->timeout_ms, error);
-    return rc;
+    return rc != 0 ? rc : local_copy_finish_partial(copy, receiver->theirs.page_count, error);
 }
 
 int receiver_apply(struct receiver *receiver, int (*before_commit)(void *arg, struct error *error), void *arg,
@@ -297,7 +287,7 @@ int receiver_apply(struct receiver *receiver, int (*before_commit)(void *arg, st
     int rc;
 
     assert(receiver->complete);
-    if (receiver->first_copy != NULL)
+    if (receiver->spool == NULL)
         rc = apply_first_copy(receiver, before_commit, arg, error);
     else
         rc = apply_to_database(receiver, before_commit, arg, error);

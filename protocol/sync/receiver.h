@@ -4,7 +4,7 @@
  *
  * It speaks CELLS or HASHES, listens to ASK, PAGES and END. What comes is spooled, so that the write lock is held for the
  * apply alone, not for the transfer. Where there is no database yet, pages go straight to a new file
- * under a temporary name, which takes its place when proven (first_copy.h).
+ * under a temporary name, which takes its place when proven (local_copy_open_partial).
  */
 #ifndef LOCKSTEP_SYNC_RECEIVER_H
 #define LOCKSTEP_SYNC_RECEIVER_H
@@ -18,8 +18,8 @@ struct local_copy;
 struct receiver;
 
 /*
- * copy: scanned with the session's key; borrowed until receiver_free. theirs: what the sender has and this copy is to
- * become; the page sizes are equal, or this copy has no pages. seed: fresh random bytes that the sender was or will be told.
+ * copy: scanned with the session's key, with its partial open if it has no pages; borrowed until receiver_free. theirs: what
+ * the sender has and this copy is to become; the page sizes are equal, or this copy has no pages. seed: fresh random bytes that the sender was or will be told.
  */
 int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
                  const uint8_t seed[LINEAGE_SIZE], struct error *error);

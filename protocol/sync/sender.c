@@ -41,7 +41,7 @@ static int start_stream(struct sender *sender, struct error *error)
 {
     sender->stage = STREAMING;
     sender->next_page = sender->common + 1;
-    return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, sender->level, error);
+    return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, sender->level, NULL, error);
 }
 
 int sender_new(struct sender **sender, struct local_copy *copy, const struct geometry *theirs,
@@ -59,8 +59,8 @@ int sender_new(struct sender **sender, struct local_copy *copy, const struct geo
     new->copy = copy;
     new->version = version;
     new->level = level;
-    /* A page can cost a little more than its size, and ending the stream flushes what zstd still holds. */
-    buffer_init(&new->bytes, 16 * LIMIT_CHUNK);
+    /* One page can release those of many (page_stream.h). */
+    buffer_init(&new->bytes, 64 * LIMIT_CHUNK);
     new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
     if (new->common > 0) {
         rc = difference_finder_new(&new->finder, copy->index.hashes, new->common, seed, error);
@@ -152,7 +152,7 @@ static int produce(struct sender *sender, size_t enough, int *ended, struct erro
         }
         rc = database_read_page(sender->copy->db, pgno, sender->page, error);
         if (rc == 0)
-            rc = page_stream_writer_add(sender->writer, pgno, sender->page, NULL, 0, &sender->bytes, error);
+            rc = page_stream_writer_add(sender->writer, pgno, sender->page, sender->copy->index.hashes[pgno - 1].low, &sender->bytes, error);
     }
     return rc;
 }
@@ -161,7 +161,7 @@ static int produce(struct sender *sender, size_t enough, int *ended, struct erro
 static int fill_spool(struct sender *sender, struct error *error)
 {
     int ended = 0;
-    int rc = spool_new(&sender->spool, sender->copy->real_path, error);
+    int rc = spool_new(&sender->spool, sender->copy->real_path, NULL, LIMIT_SPOOL, error);
 
     while (rc == 0 && !ended) {
         rc = produce(sender, LIMIT_CHUNK, &ended, error);
@@ -169,8 +169,6 @@ static int fill_spool(struct sender *sender, struct error *error)
             rc = spool_append(sender->spool, sender->bytes.data, sender->bytes.len, error);
         buffer_consume(&sender->bytes, sender->bytes.len);
     }
-    if (rc == 0)
-        rc = spool_rewind(sender->spool, error);
     local_copy_let_go(sender->copy);
     return rc;
 }
