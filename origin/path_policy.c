@@ -101,6 +101,8 @@ int path_policy_from_command(const char *command, char **path, struct error *err
     if (word == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     while ((spot = next_word(spot, word, &len)) != NULL) {
+        if (is_stdio && strcmp(word, "--") == 0)
+            continue;
         if (is_stdio && *spot == '\0' && len > 0) {
             *path = word;
             return 0;

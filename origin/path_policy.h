@@ -20,7 +20,7 @@ int path_policy_resolve(const char *root, const char *asked, char **path, struct
 
 /*
  * The path in the command that an SSH client asked for (SSH_ORIGINAL_COMMAND), which a forced command replaces: its last word, sh's quotes
- * removed, when the command is one that Lockstep sends: "[PATH=…] PROGRAM --stdio PATH". Nothing is executed or expanded. *path is freed
+ * removed, when the command is one that Lockstep sends: "[PATH=…] PROGRAM … --stdio [--] PATH". Nothing is executed or expanded. *path is freed
  * by the caller. ERR_NOT_ALLOWED for any other command.
  */
 int path_policy_from_command(const char *command, char **path, struct error *error);

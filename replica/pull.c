@@ -338,3 +338,8 @@ const struct sync_result *pull_result(const struct pull *pull)
 {
     return &pull->result;
 }
+
+const struct message_hello *pull_hello(const struct pull *pull)
+{
+    return pull->greetings > 0 ? &pull->hello : NULL;
+}

@@ -28,4 +28,7 @@ struct party *pull_party(struct pull *pull);
 /* After the party was done. */
 const struct sync_result *pull_result(const struct pull *pull);
 
+/* The origin's last HELLO; NULL before it came. */
+const struct message_hello *pull_hello(const struct pull *pull);
+
 #endif

@@ -356,3 +356,8 @@ const struct sync_result *push_result(const struct push *push)
 {
     return &push->result;
 }
+
+const struct message_hello *push_hello(const struct push *push)
+{
+    return push->greetings > 0 ? &push->hello : NULL;
+}

@@ -15,4 +15,7 @@ struct party *push_party(struct push *push);
 /* After the party was done, which it is only with the origin's receipt. */
 const struct sync_result *push_result(const struct push *push);
 
+/* The origin's last HELLO; NULL before it came. */
+const struct message_hello *push_hello(const struct push *push);
+
 #endif

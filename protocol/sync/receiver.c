@@ -50,7 +50,8 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
     page_hasher_init(&new->hasher, copy->hash_key);
     new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
     rc = page_stream_reader_new(&new->reader, theirs->page_size, 0, fetch_page, new, error);
-    if (rc == 0 && new->common > 0) {
+    /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
+    if (rc == 0 && new->common > 0 && memcmp(theirs->root, copy->geometry.root, ROOT_SIZE) != 0) {
         new->want = difference_first_flight(new->common);
         rc = difference_describer_new(&new->describer, copy->index.hashes, new->common, seed, error);
     }
@@ -213,7 +214,7 @@ static int prove(struct receiver *receiver, struct error *error)
 {
     uint8_t root[ROOT_SIZE];
 
-    if (!page_stream_reader_ended(receiver->reader))
+    if (receiver->end.pages > 0 && !page_stream_reader_ended(receiver->reader))
         return error_set(error, ERR_PROTOCOL, "the page stream ended too early");
     page_index_root(&receiver->copy->index, root);
     if (memcmp(root, receiver->theirs.root, ROOT_SIZE) != 0)

@@ -1,0 +1,35 @@
+/*
+ * connect: makes the link to an origin from what the user wrote: a local child process, SSH of our own, or an outside ssh.
+ */
+#ifndef LOCKSTEP_REPLICA_CONNECT_H
+#define LOCKSTEP_REPLICA_CONNECT_H
+
+#include <stdint.h>
+
+struct endpoint;
+struct error;
+struct link;
+struct link_callbacks;
+struct uv_loop_s;
+
+#define CONNECT_IDENTITIES_MAX 8
+
+struct connect_options {
+    const char *exe;         /* --exe: the far program; NULL: lockstep-origin */
+    const char *ssh_program; /* --ssh: an outside ssh; NULL: our own */
+    int port;                /* --port; 0: what the endpoint or the configuration says */
+    const char *identities[CONNECT_IDENTITIES_MAX + 1]; /* --identity; ends with NULL */
+    int accept_new_host_key; /* --accept-new-host-key */
+    uint32_t connect_timeout_ms;
+    uint32_t database_timeout_ms; /* --timeout, told to the far program */
+    int verbose;
+};
+
+/*
+ * Start to connect to the program beside the database that endpoint names. with_path: tell an outside ssh to look in the usual places
+ * as well, after a first try ended in ERR_NO_PROGRAM. *link frees itself after its on_close.
+ */
+int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options, int with_path,
+                  const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error);
+
+#endif

@@ -1,0 +1,193 @@
+/* `lockstep lock show|acquire|release|break URL`. */
+#include "replica/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "lockstore/lock.h"
+#include "protocol/base/error.h"
+#include "protocol/base/hex.h"
+#include "protocol/base/log.h"
+#include "replica/report.h"
+#include "replica/settings.h"
+
+/* ---- show ---- */
+
+struct look {
+    struct lock_holder holder;
+    struct error error;
+};
+
+static void on_look(void *arg, const struct lock_holder *holder, const struct error *error)
+{
+    struct look *look = arg;
+
+    look->error = *error;
+    if (error->code == ERR_NONE)
+        look->holder = *holder;
+}
+
+static void print_holder(const struct lock_holder *holder)
+{
+    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
+
+    if (!holder->exists) {
+        printf("state:    free: nobody has ever held it, or the object was deleted\n");
+        return;
+    }
+    printf("state:    %s\n", !holder->held ? "free" : holder->foreign ? "held by a script" : "held");
+    printf("instance: %s\n", holder->instance);
+    if (!holder->foreign) {
+        printf("host:     %s, process %lld\n", holder->host, (long long)holder->pid);
+        printf("token:    %llu\n", (unsigned long long)holder->token);
+        printf("lease:    %s\n", hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id));
+    }
+    printf("timeout:  %.3g s\n", (double)holder->timeout_ms / 1000);
+    if (holder->age_ms >= 0)
+        printf("age:      %.1f s, by the store's clock\n", (double)holder->age_ms / 1000);
+}
+
+static int show(const struct settings *settings, const char *url)
+{
+    struct look look = {0};
+    uv_loop_t loop;
+
+    uv_loop_init(&loop);
+    if (lock_look(&loop, url, on_look, &look, &look.error) == 0)
+        uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    if (look.error.code != ERR_NONE)
+        return report_error(settings, &look.error);
+    print_holder(&look.holder);
+    return 0;
+}
+
+/* ---- acquire, release, break ---- */
+
+enum action { ACQUIRE, RELEASE, BREAK };
+
+struct work {
+    enum action action;
+    struct lock *lock;
+    struct lock_holder former; /* break: who had it */
+    uint64_t token;
+    uint8_t lease_id[LOCK_LEASE_ID_SIZE];
+    struct error error;
+};
+
+static void on_closed(void *arg)
+{
+    (void)arg;
+}
+
+static void end(struct work *work)
+{
+    lock_close(work->lock, on_closed, NULL);
+}
+
+static void on_waiting(void *user, const struct lock_holder *holder)
+{
+    struct work *work = user;
+
+    work->former = *holder;
+    if (work->action == ACQUIRE)
+        log_line(LOG_INFO, "waiting: held by %s, token %llu", holder->instance, (unsigned long long)holder->token);
+}
+
+static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])
+{
+    struct work *work = user;
+
+    work->token = token;
+    memcpy(work->lease_id, lease_id, sizeof(work->lease_id));
+    /* A broken lock is free at once: whoever broke it does not want it. */
+    if (work->action == BREAK)
+        lock_release(work->lock);
+    else
+        end(work);
+}
+
+static void on_failed(void *user, const struct error *error)
+{
+    struct work *work = user;
+
+    work->error = *error;
+    end(work);
+}
+
+static void on_released(void *user, const struct error *error)
+{
+    struct work *work = user;
+
+    work->error = *error;
+    end(work);
+}
+
+static void start(struct work *work, const struct settings *settings)
+{
+    if (work->action == ACQUIRE)
+        lock_acquire(work->lock);
+    else if (work->action == BREAK)
+        lock_break(work->lock);
+    else
+        lock_release_of(work->lock, settings->token, work->lease_id);
+}
+
+static int read_lease_id(const struct settings *settings, struct work *work, struct error *error)
+{
+    if (settings->token > 0 && settings->lease_id != NULL &&
+        hex_decode(settings->lease_id, strlen(settings->lease_id), work->lease_id, sizeof(work->lease_id)) == 0)
+        return 0;
+    return error_set(error, ERR_USAGE,
+                     "whose lock? give --token N --lease ID, as `lockstep lock acquire` printed them; `lockstep lock break` "
+                     "takes it from anybody");
+}
+
+static int act(const struct settings *settings, enum action action, const char *url)
+{
+    static const struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed, on_released};
+    struct lock_options options = {.instance = settings->sync.instance,
+                                   .timeout_ms = settings->lock_timeout_ms,
+                                   .wait_ms = settings->lock_wait_ms};
+    struct work work = {.action = action};
+    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
+    uv_loop_t loop;
+
+    if (action == RELEASE && read_lease_id(settings, &work, &work.error) != 0)
+        return report_error(settings, &work.error);
+    uv_loop_init(&loop);
+    if (lock_new(&work.lock, &loop, url, &options, &callbacks, &work, &work.error) == 0) {
+        start(&work, settings);
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    uv_loop_close(&loop);
+    if (work.error.code != ERR_NONE)
+        return report_error(settings, &work.error);
+    if (action == ACQUIRE)
+        printf("--token %llu --lease %s\n", (unsigned long long)work.token,
+               hex_encode(work.lease_id, LOCK_LEASE_ID_SIZE, lease_id));
+    else if (!settings->quiet)
+        log_line(LOG_INFO, action == BREAK ? "the lock is free; whoever held it is fenced off by token %llu" : "released token %llu",
+                 (unsigned long long)(action == BREAK ? work.token : settings->token));
+    return 0;
+}
+
+int command_lock(const struct settings *settings)
+{
+    const char *verb = settings->argument_count == 2 ? settings->arguments[0] : "";
+    const char *url = settings->arguments[1];
+    struct error error = {0};
+
+    if (strcmp(verb, "show") == 0)
+        return show(settings, url);
+    if (strcmp(verb, "acquire") == 0)
+        return act(settings, ACQUIRE, url);
+    if (strcmp(verb, "release") == 0)
+        return act(settings, RELEASE, url);
+    if (strcmp(verb, "break") == 0)
+        return act(settings, BREAK, url);
+    error_set(&error, ERR_USAGE, "say: lockstep lock show|acquire|release|break URL");
+    return report_error(settings, &error);
+}

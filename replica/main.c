@@ -1,0 +1,89 @@
+/* lockstep: moves SQLite databases between an origin and replicas. */
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+#include "replica/commands.h"
+#include "replica/report.h"
+#include "replica/settings.h"
+
+static const struct {
+    const char *name;
+    enum command command;
+    int (*run)(const struct settings *settings);
+    const char *synopsis;
+    const char *summary;
+} commands[] = {
+    {"run", COMMAND_RUN, command_run, "run [--lock URL] ORIGIN LOCAL -- COMMAND…",
+     "lock, pull, run COMMAND on the local copy, push, release"},
+    {"pull", COMMAND_PULL, command_pull, "pull ORIGIN LOCAL", "make LOCAL a copy of the origin's database"},
+    {"push", COMMAND_PUSH, command_push, "push LOCAL ORIGIN", "bring the changes of LOCAL back to the origin"},
+    {"status", COMMAND_STATUS, command_status, "status ORIGIN LOCAL", "tell which side has changes"},
+    {"verify", COMMAND_VERIFY, command_verify, "verify ORIGIN LOCAL", "compare SHA-256 digests of both contents"},
+    {"lock", COMMAND_LOCK, command_lock, "lock show|acquire|release|break URL", "look at a lock, take it, give it back"},
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const char sync_usage[] = "ORIGIN REPLICA [OPTIONS]\n"
+                                 "\n"
+                                 "Makes REPLICA a copy of ORIGIN, as sqlite3_rsync does. One is a path on this machine,\n"
+                                 "the other another one or HOST:PATH, USER@HOST:PATH, ssh://[USER@]HOST[:PORT]/PATH.\n"
+                                 "\n";
+
+static void print_help(const char *program, int is_sqlite3_rsync)
+{
+    if (!is_sqlite3_rsync) {
+        printf("lockstep: rsync for live SQLite databases, with a lock that says who may push\n\n");
+        for (size_t i = 0; i < COMMAND_COUNT; i++)
+            printf("  %s %s\n      %s; `%s %s --help` tells more\n", program, commands[i].synopsis, commands[i].summary, program,
+                   commands[i].name);
+        printf("\nor, in the form of sqlite3_rsync:\n\n  ");
+    }
+    printf("%s %s", program, sync_usage);
+    settings_print_help(COMMAND_SYNC, stdout);
+}
+
+/* Read the rest of the command line and do it; index COMMAND_COUNT is the sqlite3_rsync form. */
+static int execute(size_t index, const char *program, int is_sqlite3_rsync, int argc, char **argv, int first)
+{
+    enum command command = index < COMMAND_COUNT ? commands[index].command : COMMAND_SYNC;
+    struct settings settings;
+    struct error error = {0};
+
+    if (settings_read(&settings, command, argc, argv, first, &error) != 0)
+        return report_error(&settings, &error);
+    log_setup(settings.quiet ? LOG_WARNING : settings.verbose > 1 ? LOG_DEBUG : LOG_INFO, program, 0);
+    if (settings.version) {
+        printf("%s %s\n", program, LOCKSTEP_VERSION);
+        return 0;
+    }
+    if (settings.help && index < COMMAND_COUNT) {
+        printf("lockstep %s\n\n%s.\n\n", commands[index].synopsis, commands[index].summary);
+        settings_print_help(command, stdout);
+        return 0;
+    }
+    if (settings.help) {
+        print_help(program, is_sqlite3_rsync);
+        return 0;
+    }
+    return index < COMMAND_COUNT ? commands[index].run(&settings) : command_sync(&settings);
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = strrchr(argc > 0 ? argv[0] : "lockstep", '/');
+    const char *program = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "lockstep";
+    int is_sqlite3_rsync = strcmp(program, "sqlite3_rsync") == 0;
+
+    log_setup(LOG_INFO, program, 0);
+    if (argc < 2) {
+        print_help(program, is_sqlite3_rsync);
+        return error_exit_status(ERR_USAGE);
+    }
+    for (size_t i = 0; !is_sqlite3_rsync && i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return execute(i, program, is_sqlite3_rsync, argc, argv, 2);
+    }
+    return execute(COMMAND_COUNT, program, is_sqlite3_rsync, argc, argv, 1);
+}

@@ -1,0 +1,21 @@
+/* report: what a person or a program is told about the outcome of a command. */
+#ifndef LOCKSTEP_REPLICA_REPORT_H
+#define LOCKSTEP_REPLICA_REPORT_H
+
+struct error;
+struct settings;
+struct transfer_outcome;
+
+/* Print "lockstep: TEXT" on stderr (with --json an object with the error on stdout as well). Returns the exit status. */
+int report_error(const struct settings *settings, const struct error *error);
+
+/* One line on stderr about a pull or push that is through, unless --quiet; with --json an object on stdout. verb: "pulled". */
+void report_sync(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome);
+
+/* sqlite3_rsync's own lines, on stdout: with -v what was sent and received, the size and the speedup; with -vvv counts. */
+void report_sqlite3_rsync(const struct settings *settings, const struct transfer_outcome *outcome);
+
+/* "12,345,678" into out, which has room for 32 bytes. Returns out. */
+char *report_grouped(unsigned long long number, char *out);
+
+#endif

@@ -1,0 +1,478 @@
+/*
+ * `lockstep run`: lock → fence and pull → job → push → release.
+ *
+ *   LOCKING --acquired--> PULLING --> WORKING --exit 0--> PUSHING --> RELEASING --> end
+ *      |                  |   ^  |       |                   |           ^
+ *      |                  |   |  |       +--other status, lost lock------+
+ *      |   fenced: raise--+   |  +--failed-------------------------------+
+ *      |                      +--unpushed local changes: kept beside, then again
+ *      +--failed---------------------------------------------------------> end
+ *
+ * Every step ends in a callback that calls one of the functions next_*; finish() is the only way to the end. The first error decides
+ * the exit status; what happens on the way out is said, but does not hide it.
+ */
+#include "replica/commands.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "lockstore/lock.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+#include "protocol/link/endpoint.h"
+#include "protocol/page/database.h"
+#include "replica/job.h"
+#include "replica/report.h"
+#include "replica/settings.h"
+#include "replica/transfer.h"
+
+/* A link that broke is tried again: a push is the same push by its id, and the origin's guards decide. */
+#define LINK_ATTEMPTS  4
+#define LINK_DELAY_MS  1000
+#define RAISES_MAX     3
+#define SIGNALS        3
+
+enum stage { LOCKING, PULLING, WORKING, PUSHING, RELEASING };
+
+struct run {
+    const struct settings *settings;
+    struct endpoint origin;
+    const char *local;
+    char lock_url[1200];           /* "" for none */
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    uv_timer_t timer;              /* between attempts to reach the origin */
+    struct lock *lock;             /* NULL for none */
+    struct transfer *transfer;     /* at work */
+    struct job *job;               /* at work */
+    enum stage stage;
+    struct sync_options sync;      /* with the fence that the lock gave */
+    struct transfer_outcome outcome;
+    int link_attempts;
+    int raises;
+    int lock_is_ours;
+    int signal;                    /* that asked us to stop; 0: none */
+    struct error error;            /* the first that happened */
+    int exit_status;
+};
+
+static void next_pull(struct run *run);
+static void next_push(struct run *run);
+static void next_release(struct run *run);
+static void finish(struct run *run);
+
+/* Remember the first failure, say it, and go towards the end. */
+static void fail(struct run *run, const struct error *error)
+{
+    if (run->error.code != ERR_NONE || run->exit_status != 0) {
+        log_line(LOG_WARNING, "then: %s", error->text);
+        return;
+    }
+    run->error = *error;
+    run->exit_status = run->signal != 0 ? 128 + run->signal : error_exit_status(error->code);
+    log_line(LOG_ERROR, "%s", error->text);
+}
+
+/* ---- pull and push ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+
+    if (run->stage == PULLING)
+        next_pull(run);
+    else if (run->stage == PUSHING)
+        next_push(run);
+}
+
+/* Whether the link broke in a way that may heal, and another attempt was arranged. */
+static int try_again(struct run *run, const struct error *error)
+{
+    if ((error->code != ERR_NO_LINK && error->code != ERR_TIMEOUT) || run->link_attempts >= LINK_ATTEMPTS || run->signal != 0 ||
+        (run->lock != NULL && !run->lock_is_ours))
+        return 0;
+    log_line(LOG_WARNING, "%s; trying again", error->text);
+    uv_timer_start(&run->timer, on_timer, LINK_DELAY_MS << run->link_attempts, 0);
+    return 1;
+}
+
+/* Start a transfer; on_end comes later in any case. */
+static void start_transfer(struct run *run, enum transfer_kind kind, void (*on_end)(void *, const struct transfer_outcome *))
+{
+    struct transfer_options options = {.kind = kind,
+                                       .origin = &run->origin,
+                                       .connect = &run->settings->connect,
+                                       .local = run->local,
+                                       .sync = run->sync,
+                                       .on_end = on_end,
+                                       .user = run};
+    struct error error = {0};
+
+    run->link_attempts++;
+    if (transfer_start(&run->transfer, &run->loop, &options, &error) != 0) {
+        fail(run, &error);
+        next_release(run);
+    }
+}
+
+/* Keep what an earlier run left unpushed beside the database, before the pull replaces it. */
+static int keep_unpushed(struct run *run, struct error *error)
+{
+    struct database *db;
+    char stamp[32];
+    char path[4200];
+    int rc = database_open(&db, run->local, 0, run->sync.timeout_ms, error);
+
+    if (rc != 0)
+        return rc;
+    clock_format_utc(clock_wall_seconds(), stamp, sizeof(stamp));
+    snprintf(path, sizeof(path), "%s.unpushed-%s", run->local, stamp);
+    rc = database_copy(db, path, error);
+    database_free(db);
+    if (rc != 0)
+        return error_wrap(error, "keeping the unpushed changes of %s", run->local);
+    log_line(LOG_WARNING, "%s had changes that were never pushed; they are kept in %s", run->local, path);
+    return 0;
+}
+
+static void next_job(struct run *run);
+
+static void on_pulled(void *user, const struct transfer_outcome *outcome)
+{
+    struct run *run = user;
+    struct error error = outcome->error;
+
+    run->transfer = NULL;
+    run->outcome = *outcome;
+    if (error.code == ERR_NONE) {
+        report_sync(run->settings, "pulled", outcome);
+        next_job(run);
+        return;
+    }
+    if (error.code == ERR_FENCED && run->lock != NULL && run->lock_is_ours && outcome->fence_token >= run->sync.fence.token &&
+        run->raises++ < RAISES_MAX) {
+        log_line(LOG_WARNING, "the origin has seen token %llu: the lock object was deleted meanwhile; taking a higher token",
+                 (unsigned long long)outcome->fence_token);
+        run->stage = LOCKING;
+        lock_raise(run->lock, outcome->fence_token);
+        return;
+    }
+    if (error.code == ERR_UNPUSHED && !run->sync.discard && keep_unpushed(run, &error) == 0) {
+        run->sync.discard = 1;
+        next_pull(run);
+        return;
+    }
+    if (try_again(run, &error))
+        return;
+    fail(run, &error);
+    next_release(run);
+}
+
+static void next_pull(struct run *run)
+{
+    run->stage = PULLING;
+    start_transfer(run, TRANSFER_PULL, on_pulled);
+}
+
+static void on_pushed(void *user, const struct transfer_outcome *outcome)
+{
+    struct run *run = user;
+
+    run->transfer = NULL;
+    if (outcome->error.code == ERR_NONE) {
+        report_sync(run->settings, "pushed", outcome);
+        next_release(run);
+        return;
+    }
+    if (try_again(run, &outcome->error))
+        return;
+    fail(run, &outcome->error);
+    log_line(LOG_WARNING, "the job's changes are in %s and were not pushed; the next run keeps them beside it", run->local);
+    next_release(run);
+}
+
+static void next_push(struct run *run)
+{
+    run->stage = PUSHING;
+    start_transfer(run, TRANSFER_PUSH, on_pushed);
+}
+
+/* ---- the job ---- */
+
+static void on_job_exit(void *user, int status)
+{
+    struct run *run = user;
+
+    run->job = NULL;
+    if (run->error.code != ERR_NONE) {
+        log_line(LOG_WARNING, "the job was stopped; nothing is pushed");
+        next_release(run);
+        return;
+    }
+    log_line(LOG_INFO, "the job ended with status %d", status);
+    if (status == 0) {
+        run->link_attempts = 0;
+        next_push(run);
+        return;
+    }
+    run->exit_status = status;
+    log_line(LOG_WARNING, "the job failed; nothing is pushed");
+    next_release(run);
+}
+
+static void next_job(struct run *run)
+{
+    struct job_options options = {.argv = run->settings->job,
+                                  .database = run->local,
+                                  .token = run->sync.fence.token,
+                                  .version = run->outcome.result.version,
+                                  .on_exit = on_job_exit,
+                                  .user = run};
+    struct error error = {0};
+    int exit_status = 0;
+
+    run->stage = WORKING;
+    if (run->lock != NULL && !run->lock_is_ours) {
+        next_release(run);
+        return;
+    }
+    log_line(LOG_INFO, "starting the job: %s", run->settings->job[0]);
+    if (job_start(&run->job, &run->loop, &options, &exit_status, &error) != 0) {
+        fail(run, &error);
+        run->exit_status = exit_status;
+        next_release(run);
+    }
+}
+
+/* ---- the lock ---- */
+
+static void on_waiting(void *user, const struct lock_holder *holder)
+{
+    struct run *run = user;
+
+    log_line(LOG_INFO, "waiting for the lock %s: held by %s%s%s, token %llu", run->lock_url, holder->instance,
+             holder->host[0] != '\0' ? " on " : "", holder->host, (unsigned long long)holder->token);
+}
+
+static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])
+{
+    struct run *run = user;
+
+    run->lock_is_ours = 1;
+    run->sync.fence.token = token;
+    memcpy(run->sync.fence.lease_id, lease_id, sizeof(run->sync.fence.lease_id));
+    log_line(LOG_INFO, "lock acquired, token %llu", (unsigned long long)token);
+    if (run->stage == LOCKING) {
+        run->link_attempts = 0;
+        next_pull(run);
+    }
+}
+
+static void on_doubtful(void *user)
+{
+    (void)user;
+    log_line(LOG_WARNING, "the lock could not be renewed for two thirds of its time");
+}
+
+static void on_lock_failed(void *user, const struct error *error)
+{
+    struct run *run = user;
+
+    run->lock_is_ours = 0;
+    switch (run->stage) {
+    case LOCKING:
+        fail(run, error);
+        finish(run);
+        break;
+    case PULLING:
+        fail(run, error);
+        if (run->transfer != NULL)
+            transfer_cancel(run->transfer, error);
+        else
+            next_release(run);
+        break;
+    case WORKING:
+        fail(run, error);
+        job_stop(run->job, run->settings->kill_after_ms);
+        break;
+    case PUSHING:
+        /* On its way already: the origin's fence decides whether it still counts. */
+        log_line(LOG_WARNING, "%s; the origin decides whether the push still counts", error->text);
+        if (run->transfer == NULL) {
+            fail(run, error);
+            next_release(run);
+        }
+        break;
+    case RELEASING:
+        log_line(LOG_WARNING, "%s", error->text);
+        finish(run);
+        break;
+    }
+}
+
+static void on_released(void *user, const struct error *error)
+{
+    struct run *run = user;
+
+    if (error->code != ERR_NONE)
+        log_line(LOG_WARNING, "releasing the lock: %s", error->text);
+    else
+        log_line(LOG_INFO, "lock released");
+    finish(run);
+}
+
+static void next_release(struct run *run)
+{
+    run->stage = RELEASING;
+    uv_timer_stop(&run->timer);
+    if (run->lock != NULL && run->lock_is_ours)
+        lock_release(run->lock);
+    else
+        finish(run);
+}
+
+/* ---- begin and end ---- */
+
+static void on_lock_closed(void *arg)
+{
+    struct run *run = arg;
+
+    run->lock = NULL;
+}
+
+static void finish(struct run *run)
+{
+    if (run->lock != NULL)
+        lock_close(run->lock, on_lock_closed, run);
+    for (int i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&run->signals[i], NULL);
+    uv_close((uv_handle_t *)&run->timer, NULL);
+}
+
+/* The job gets the signal and its own way to end; before and after the job it means: stop. */
+static void on_signal(uv_signal_t *handle, int signal)
+{
+    struct run *run = handle->data;
+    struct error error;
+
+    error_set(&error, ERR_JOB_FAILED, "stopped by signal %d", signal);
+    if (run->stage == WORKING && run->job != NULL) {
+        job_signal(run->job, signal);
+        return;
+    }
+    /* A push is seconds from its end, and so is a release. */
+    if (run->stage == PUSHING || run->stage == RELEASING || run->signal != 0)
+        return;
+    run->signal = signal;
+    fail(run, &error);
+    if (run->transfer != NULL)
+        transfer_cancel(run->transfer, &error);
+    else if (run->stage == LOCKING && run->lock != NULL) {
+        run->stage = RELEASING;
+        lock_release(run->lock);
+    } else {
+        next_release(run);
+    }
+}
+
+static int start_signals(struct run *run, struct error *error)
+{
+    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+
+    uv_timer_init(&run->loop, &run->timer);
+    run->timer.data = run;
+    for (int i = 0; i < SIGNALS; i++) {
+        uv_signal_init(&run->loop, &run->signals[i]);
+        run->signals[i].data = run;
+    }
+    for (int i = 0; i < SIGNALS; i++) {
+        if (uv_signal_start(&run->signals[i], on_signal, numbers[i]) != 0)
+            return error_set(error, ERR_INTERNAL, "waiting for signals failed");
+    }
+    return 0;
+}
+
+/* The lock that is meant where none was given: beside a local origin, a file:// one; for a remote one, none. */
+static int choose_lock_url(struct run *run, struct error *error)
+{
+    const struct settings *settings = run->settings;
+    char *real;
+
+    if (settings->lock_url != NULL) {
+        snprintf(run->lock_url, sizeof(run->lock_url), "%s", settings->lock_url);
+        return 0;
+    }
+    if (run->origin.kind != ENDPOINT_LOCAL) {
+        log_line(LOG_WARNING, "no --lock URL: nothing keeps another run from making this one's push stale");
+        return 0;
+    }
+    real = realpath(run->origin.path, NULL);
+    if (real == NULL)
+        return error_set(error, ERR_NO_DATABASE, "there is no database at %s; make it, or push one there first", run->origin.path);
+    snprintf(run->lock_url, sizeof(run->lock_url), "file://%s.lock", real);
+    free(real);
+    return 0;
+}
+
+static int start_lock(struct run *run, struct error *error)
+{
+    static const struct lock_callbacks callbacks = {on_waiting, on_acquired, on_doubtful, on_lock_failed, on_released};
+    const struct settings *settings = run->settings;
+    struct lock_options options = {.instance = settings->sync.instance,
+                                   .timeout_ms = settings->lock_timeout_ms,
+                                   .wait_ms = settings->lock_wait_ms};
+    int rc = choose_lock_url(run, error);
+
+    if (rc != 0)
+        return rc;
+    if (run->lock_url[0] == '\0') {
+        next_pull(run);
+        return 0;
+    }
+    rc = lock_new(&run->lock, &run->loop, run->lock_url, &options, &callbacks, run, error);
+    if (rc == 0) {
+        log_line(LOG_INFO, "acquiring the lock %s", run->lock_url);
+        lock_acquire(run->lock);
+    }
+    return rc;
+}
+
+static int check_arguments(const struct settings *settings, struct error *error)
+{
+    if (settings->argument_count != 2 || settings->job == NULL)
+        return error_set(error, ERR_USAGE, "say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND [ARGUMENTS]");
+    return 0;
+}
+
+int command_run(const struct settings *settings)
+{
+    struct run run = {.settings = settings, .sync = settings->sync};
+    struct error error = {0};
+    int rc;
+
+    log_setup(settings->quiet ? LOG_WARNING : LOG_INFO, settings->sync.instance, 1);
+    rc = check_arguments(settings, &error);
+    if (rc == 0)
+        rc = endpoint_parse(&run.origin, settings->arguments[0], &error);
+    if (rc != 0)
+        return report_error(settings, &error);
+    run.local = settings->arguments[1];
+    uv_loop_init(&run.loop);
+    rc = start_signals(&run, &error);
+    if (rc == 0)
+        rc = start_lock(&run, &error);
+    if (rc != 0) {
+        fail(&run, &error);
+        finish(&run);
+    }
+    uv_run(&run.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&run.loop);
+    endpoint_release(&run.origin);
+    return run.exit_status;
+}

@@ -1,0 +1,288 @@
+#include "replica/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/base/error.h"
+#include "protocol/base/options.h"
+
+#define DATABASE_TIMEOUT_MS 30000
+#define CONNECT_TIMEOUT_MS  20000
+#define LOCK_WAIT_MS        300000
+#define LOCK_TIMEOUT_MS     60000
+#define KILL_AFTER_MS       10000
+#define COMPRESS_LEVEL      3
+
+#define SYNCS  (COMMAND_PULL | COMMAND_PUSH | COMMAND_RUN | COMMAND_SYNC)
+#define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY)
+#define LEASES (COMMAND_RUN | COMMAND_LOCK)
+#define ALL    (LINKS | LEASES)
+
+enum {
+    LOCK_URL,
+    LOCK_WAIT,
+    LOCK_TIMEOUT,
+    KILL_AFTER,
+    TOKEN,
+    LEASE_ID,
+    INSTANCE,
+    ADOPT,
+    DISCARD,
+    FORCE_RESET,
+    REPLACE,
+    WAL_ONLY,
+    TIMEOUT,
+    LEVEL,
+    NO_COMPRESS,
+    EXE,
+    SSH,
+    PORT,
+    IDENTITY,
+    ACCEPT_NEW,
+    CONNECT_TIMEOUT,
+    PROTOCOL,
+    VERBOSE,
+    QUIET,
+    JSON,
+    VERSION,
+    HELP,
+    ROWS
+};
+
+static const struct {
+    struct option option;
+    unsigned commands;
+} rows[ROWS] = {
+    [LOCK_URL] = {{"lock", "URL", "the lock that says who may push: s3://bucket/key or file:///path"}, COMMAND_RUN | COMMAND_PUSH},
+    [LOCK_WAIT] = {{"lock-wait", "TIME", "how long to wait for another holder; default 300s; 0: not at all"}, LEASES},
+    [LOCK_TIMEOUT] = {{"lock-timeout", "TIME", "how long the lock lasts without a renewal; default 60s"}, LEASES},
+    [KILL_AFTER] = {{"kill-after", "TIME", "from SIGTERM to SIGKILL for a job that lost the lock; default 10s"}, COMMAND_RUN},
+    [TOKEN] = {{"token", "N", "the token that the lock was acquired with"}, COMMAND_LOCK | COMMAND_PUSH},
+    [LEASE_ID] = {{"lease", "ID", "the lease id that the lock was acquired with"}, COMMAND_LOCK | COMMAND_PUSH},
+    [INSTANCE] = {{"instance", "NAME", "who this is, in the lock and in logs; default: machine and process"}, ALL},
+    [ADOPT] = {{"adopt", NULL, "join two databases of different content of which one was never synced"}, SYNCS},
+    [DISCARD] = {{"discard", NULL, "give up local changes that were never pushed"}, COMMAND_PULL | COMMAND_RUN},
+    [FORCE_RESET] = {{"force-reset", NULL, "replace a database by an empty one or by one of another lineage"}, SYNCS},
+    [REPLACE] = {{"replace", NULL, "rebuild the receiver's file where the page sizes differ"}, SYNCS},
+    [WAL_ONLY] = {{"wal-only", NULL, "do not sync unless both databases are in WAL mode"}, SYNCS},
+    [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database; default 30s"}, LINKS},
+    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19; default 3"}, SYNCS},
+    [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are"}, SYNCS},
+    [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side"}, LINKS},
+    [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one"}, LINKS},
+    [PORT] = {{"p|port", "PORT", "run SSH over TCP port PORT instead of the default 22"}, LINKS},
+    [IDENTITY] = {{"i|identity", "FILE", "a private key to log in with; may be repeated"}, LINKS},
+    [ACCEPT_NEW] = {{"accept-new-host-key", NULL, "trust and remember the key of a host that is not known yet"}, LINKS},
+    [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take; default 20s"}, LINKS},
+    [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own"}, COMMAND_SYNC},
+    [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more"}, ALL},
+    [QUIET] = {{"q|quiet", NULL, "say nothing but errors"}, ALL},
+    [JSON] = {{"json", NULL, "print the outcome as one JSON object"}, ALL},
+    [VERSION] = {{"version", NULL, "print the version"}, ALL},
+    [HELP] = {{"h|help|?", NULL, "print this"}, ALL},
+};
+
+/* The rows of a command, and which row of all each one is. */
+struct subset {
+    struct option table[ROWS + 1];
+    int row[ROWS];
+};
+
+static void select_rows(enum command command, struct subset *subset)
+{
+    int count = 0;
+
+    memset(subset, 0, sizeof(*subset));
+    for (int row = 0; row < ROWS; row++) {
+        if (rows[row].commands & command) {
+            subset->table[count] = rows[row].option;
+            subset->row[count++] = row;
+        }
+    }
+}
+
+static int read_identity(struct settings *settings, const char *value, struct error *error)
+{
+    for (int i = 0; i < CONNECT_IDENTITIES_MAX; i++) {
+        if (settings->connect.identities[i] == NULL) {
+            settings->connect.identities[i] = value;
+            return 0;
+        }
+    }
+    return error_set(error, ERR_USAGE, "--identity: at most %d keys", CONNECT_IDENTITIES_MAX);
+}
+
+/* A duration that fits into 32 bits of milliseconds. */
+static int read_short_duration(const char *name, const char *value, uint32_t *out, struct error *error)
+{
+    unsigned long long milliseconds = 0;
+    int rc = option_duration(name, value, &milliseconds, error);
+
+    *out = milliseconds < UINT32_MAX / 2 ? (uint32_t)milliseconds : UINT32_MAX / 2;
+    return rc;
+}
+
+static int read_duration(const char *name, const char *value, uint64_t *out, struct error *error)
+{
+    unsigned long long milliseconds = 0;
+    int rc = option_duration(name, value, &milliseconds, error);
+
+    *out = milliseconds;
+    return rc;
+}
+
+static int read_integer(const char *name, const char *value, long min, long max, int *out, struct error *error)
+{
+    long number = 0;
+    int rc = option_number(name, value, min, max, &number, error);
+
+    *out = (int)number;
+    return rc;
+}
+
+static int read_token(const char *value, uint64_t *token, struct error *error)
+{
+    long number = 0;
+    int rc = option_number("token", value, 1, INT64_MAX, &number, error);
+
+    *token = (uint64_t)number;
+    return rc;
+}
+
+static void set_flag(struct settings *settings, int row)
+{
+    int *flags[ROWS] = {[ADOPT] = &settings->sync.adopt,
+                        [DISCARD] = &settings->sync.discard,
+                        [FORCE_RESET] = &settings->sync.force_reset,
+                        [REPLACE] = &settings->sync.replace,
+                        [WAL_ONLY] = &settings->sync.wal_only,
+                        [ACCEPT_NEW] = &settings->connect.accept_new_host_key,
+                        [VERBOSE] = &settings->verbose,
+                        [QUIET] = &settings->quiet,
+                        [JSON] = &settings->json,
+                        [VERSION] = &settings->version,
+                        [HELP] = &settings->help};
+
+    if (flags[row] != NULL)
+        ++*flags[row];
+    if (row == NO_COMPRESS)
+        settings->sync.level = 0;
+}
+
+static int read_value(struct settings *settings, int row, const char *value, struct error *error)
+{
+    int ignored;
+
+    switch (row) {
+    case LOCK_URL:
+        settings->lock_url = value;
+        return 0;
+    case LOCK_WAIT:
+        return read_duration("lock-wait", value, &settings->lock_wait_ms, error);
+    case LOCK_TIMEOUT:
+        return read_duration("lock-timeout", value, &settings->lock_timeout_ms, error);
+    case KILL_AFTER:
+        return read_duration("kill-after", value, &settings->kill_after_ms, error);
+    case TOKEN:
+        return read_token(value, &settings->token, error);
+    case LEASE_ID:
+        settings->lease_id = value;
+        return 0;
+    case INSTANCE:
+        snprintf(settings->sync.instance, sizeof(settings->sync.instance), "%s", value);
+        return 0;
+    case TIMEOUT:
+        return read_short_duration("timeout", value, &settings->sync.timeout_ms, error);
+    case LEVEL:
+        return read_integer("compress-level", value, 1, 19, &settings->sync.level, error);
+    case EXE:
+        settings->connect.exe = value;
+        return 0;
+    case SSH:
+        settings->connect.ssh_program = value;
+        return 0;
+    case PORT:
+        return read_integer("port", value, 1, 65535, &settings->connect.port, error);
+    case IDENTITY:
+        return read_identity(settings, value, error);
+    case CONNECT_TIMEOUT:
+        return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
+    case PROTOCOL:
+        return read_integer("protocol", value, INT32_MIN, INT32_MAX, &ignored, error);
+    default:
+        return error_set(error, ERR_INTERNAL, "option %d is not read", row);
+    }
+}
+
+static void default_instance(char *out, size_t out_size)
+{
+    const char *given = getenv("LOCKSTEP_INSTANCE");
+    const char *machine = getenv("FLY_MACHINE_ID");
+    const char *region = getenv("FLY_REGION");
+    char host[65] = "";
+
+    if (given != NULL && given[0] != '\0') {
+        snprintf(out, out_size, "%s", given);
+    } else if (machine != NULL && machine[0] != '\0') {
+        snprintf(out, out_size, "%s%s%s", region != NULL ? region : "", region != NULL ? "-" : "", machine);
+    } else {
+        gethostname(host, sizeof(host) - 1);
+        snprintf(out, out_size, "%s-%ld", host, (long)getpid());
+    }
+}
+
+static void set_defaults(struct settings *settings)
+{
+    memset(settings, 0, sizeof(*settings));
+    settings->sync.timeout_ms = DATABASE_TIMEOUT_MS;
+    settings->sync.level = COMPRESS_LEVEL;
+    settings->connect.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    settings->lock_wait_ms = LOCK_WAIT_MS;
+    settings->lock_timeout_ms = LOCK_TIMEOUT_MS;
+    settings->kill_after_ms = KILL_AFTER_MS;
+    default_instance(settings->sync.instance, sizeof(settings->sync.instance));
+}
+
+int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error)
+{
+    struct option_reader reader;
+    struct subset subset;
+    const char *value;
+    int row;
+    int rc;
+
+    set_defaults(settings);
+    select_rows(command, &subset);
+    option_reader_init(&reader, subset.table, argc, argv, first);
+    for (;;) {
+        rc = option_next(&reader, &row, &value, error);
+        if (rc != 0 || row == OPTION_END)
+            break;
+        if (command == COMMAND_RUN && row == OPTION_ARGUMENT && option_reader_ended(&reader)) {
+            settings->job = argv + reader.at - 1;
+            break;
+        }
+        if (row == OPTION_ARGUMENT && settings->argument_count == SETTINGS_ARGUMENTS_MAX)
+            rc = error_set(error, ERR_USAGE, "\"%s\" is one argument too many", value);
+        else if (row == OPTION_ARGUMENT)
+            settings->arguments[settings->argument_count++] = value;
+        else if (subset.table[row].argument == NULL)
+            set_flag(settings, subset.row[row]);
+        else
+            rc = read_value(settings, subset.row[row], value, error);
+        if (rc != 0)
+            break;
+    }
+    settings->connect.database_timeout_ms = settings->sync.timeout_ms;
+    settings->connect.verbose = settings->verbose;
+    return rc;
+}
+
+void settings_print_help(enum command command, FILE *out)
+{
+    struct subset subset;
+
+    select_rows(command, &subset);
+    option_print_help(subset.table, out);
+}

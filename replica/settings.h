@@ -1,0 +1,56 @@
+/*
+ * settings: what a command line of lockstep says, for all its commands: one table of options, each with the commands that take it.
+ */
+#ifndef LOCKSTEP_REPLICA_SETTINGS_H
+#define LOCKSTEP_REPLICA_SETTINGS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "replica/connect.h"
+#include "replica/greeting.h"
+
+struct error;
+
+/* The commands, as bits of a set. */
+enum command {
+    COMMAND_PULL = 1,
+    COMMAND_PUSH = 2,
+    COMMAND_RUN = 4,
+    COMMAND_STATUS = 8,
+    COMMAND_VERIFY = 16,
+    COMMAND_LOCK = 32,
+    COMMAND_SYNC = 64 /* the sqlite3_rsync form */
+};
+
+#define SETTINGS_ARGUMENTS_MAX 3
+
+struct settings {
+    const char *arguments[SETTINGS_ARGUMENTS_MAX]; /* ORIGIN, LOCAL and so on */
+    int argument_count;
+    char **job;              /* run: COMMAND and its arguments, ends with NULL */
+    struct connect_options connect;
+    struct sync_options sync;
+    const char *lock_url;    /* NULL: not given */
+    uint64_t lock_wait_ms;
+    uint64_t lock_timeout_ms;
+    uint64_t kill_after_ms;
+    uint64_t token;          /* lock release: whose */
+    const char *lease_id;
+    int verbose;             /* how many -v */
+    int quiet;
+    int json;
+    int help;
+    int version;
+};
+
+/*
+ * Read argv[first …] as the options and arguments of a command. ERR_USAGE. Strings point into argv. Defaults are filled in, among them the
+ * instance: --instance, else LOCKSTEP_INSTANCE, FLY_MACHINE_ID with FLY_REGION, or host name and process id.
+ */
+int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error);
+
+/* Print the options of a command. */
+void settings_print_help(enum command command, FILE *out);
+
+#endif

@@ -1,0 +1,198 @@
+#include "replica/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/log.h"
+#include "protocol/link/endpoint.h"
+#include "protocol/sync/local_copy.h"
+#include "protocol/sync/party.h"
+#include "replica/push.h"
+
+/* A peer that says nothing for this long is gone. Long work on its side announces itself more often (conversation.h). */
+#define IDLE_TIMEOUT_MS 60000
+/* A database in rollback mode that is written to all the time can move between scan and transfer. */
+#define ATTEMPTS_MAX    5
+#define RETRY_DELAY_MS  200
+
+struct transfer {
+    struct transfer_options options;
+    uv_loop_t *loop;
+    uv_timer_t timer;        /* between attempts */
+    struct conversation *conversation; /* NULL between attempts */
+    struct local_copy copy;
+    struct pull *pull;
+    struct push *push;
+    struct compare *compare;
+    int attempts;
+    int with_path;           /* the far program was not found without it */
+    int cancelled;
+    uint64_t started;
+    struct transfer_outcome outcome;
+};
+
+static void attempt(struct transfer *transfer);
+
+static struct party *make_party(struct transfer *transfer, struct error *error)
+{
+    switch (transfer->options.kind) {
+    case TRANSFER_PULL:
+        return pull_new(&transfer->pull, &transfer->copy, &transfer->options.sync, error) == 0 ? pull_party(transfer->pull)
+                                                                                                : NULL;
+    case TRANSFER_PUSH:
+        return push_new(&transfer->push, &transfer->copy, &transfer->options.sync, error) == 0 ? push_party(transfer->push)
+                                                                                                : NULL;
+    default:
+        return compare_new(&transfer->compare, &transfer->copy, transfer->options.kind == TRANSFER_VERIFY, error) == 0
+                   ? compare_party(transfer->compare)
+                   : NULL;
+    }
+}
+
+/* Take from the party what the outcome needs, and let go of everything that belongs to this attempt. */
+static void collect(struct transfer *transfer)
+{
+    struct transfer_outcome *outcome = &transfer->outcome;
+    const struct message_hello *hello = transfer->pull != NULL      ? pull_hello(transfer->pull)
+                                        : transfer->push != NULL    ? push_hello(transfer->push)
+                                        : transfer->compare != NULL ? &compare_result(transfer->compare)->hello
+                                                                    : NULL;
+
+    if (hello != NULL)
+        outcome->fence_token = hello->fence_token;
+    if (transfer->pull != NULL)
+        outcome->result = *pull_result(transfer->pull);
+    if (transfer->push != NULL)
+        outcome->result = *push_result(transfer->push);
+    if (transfer->compare != NULL)
+        outcome->comparison = *compare_result(transfer->compare);
+    outcome->book = transfer->copy.book;
+    outcome->local = transfer->copy.geometry;
+    outcome->at_base = transfer->copy.sidecar != NULL && local_copy_is_at_base(&transfer->copy);
+    pull_free(transfer->pull);
+    push_free(transfer->push);
+    compare_free(transfer->compare);
+    transfer->pull = NULL;
+    transfer->push = NULL;
+    transfer->compare = NULL;
+    local_copy_release(&transfer->copy);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct transfer *transfer = handle->data;
+
+    transfer->outcome.milliseconds = clock_monotonic_ms() - transfer->started;
+    transfer->options.on_end(transfer->options.user, &transfer->outcome);
+    explicit_bzero(transfer, sizeof(*transfer));
+    free(transfer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    attempt(timer->data);
+}
+
+/* The attempt is over: try again where that can help, else end. */
+static void decide(struct transfer *transfer)
+{
+    struct error *error = &transfer->outcome.error;
+    int is_outside_ssh = transfer->options.origin->kind == ENDPOINT_SSH && transfer->options.connect->ssh_program != NULL;
+
+    if (!transfer->cancelled && error->code == ERR_MOVED && transfer->attempts < ATTEMPTS_MAX) {
+        uv_timer_start(&transfer->timer, on_timer, RETRY_DELAY_MS, 0);
+        return;
+    }
+    if (!transfer->cancelled && error->code == ERR_NO_PROGRAM && is_outside_ssh && !transfer->with_path) {
+        transfer->with_path = 1;
+        uv_timer_start(&transfer->timer, on_timer, 0, 0);
+        return;
+    }
+    if (!uv_is_closing((uv_handle_t *)&transfer->timer))
+        uv_close((uv_handle_t *)&transfer->timer, on_timer_closed);
+}
+
+static void on_end(void *user, const struct error *error, const struct conversation_stats *stats)
+{
+    struct transfer *transfer = user;
+
+    transfer->conversation = NULL;
+    transfer->outcome.error = *error;
+    transfer->outcome.stats.sent += stats->sent;
+    transfer->outcome.stats.received += stats->received;
+    transfer->outcome.stats.round_trips += stats->round_trips;
+    collect(transfer);
+    decide(transfer);
+}
+
+static void on_far_line(void *user, const char *line)
+{
+    (void)user;
+    log_line(LOG_WARNING, "far side: %s", line);
+}
+
+static void attempt(struct transfer *transfer)
+{
+    const struct transfer_options *options = &transfer->options;
+    struct conversation_options conversation_options = {.far_side = "the origin",
+                                                        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+                                                        .on_end = on_end,
+                                                        .on_far_line = on_far_line,
+                                                        .user = transfer};
+    struct error *error = &transfer->outcome.error;
+    struct party *party;
+    struct link *link;
+    int rc;
+
+    error_init(error);
+    transfer->attempts++;
+    rc = local_copy_open(&transfer->copy, options->local, options->sync.timeout_ms, error);
+    party = rc == 0 ? make_party(transfer, error) : NULL;
+    if (party != NULL)
+        rc = conversation_new(&transfer->conversation, transfer->loop, party, &conversation_options, error);
+    if (party == NULL || rc != 0) {
+        collect(transfer);
+        decide(transfer);
+        return;
+    }
+    rc = connect_start(transfer->loop, options->origin, options->connect, transfer->with_path, conversation_link_callbacks(),
+                       transfer->conversation, &link, error);
+    if (rc == 0)
+        conversation_attach(transfer->conversation, link);
+    else
+        conversation_cancel(transfer->conversation, error);
+}
+
+int transfer_start(struct transfer **transfer, struct uv_loop_s *loop, const struct transfer_options *options,
+                   struct error *error)
+{
+    struct transfer *new = calloc(1, sizeof(*new));
+
+    *transfer = NULL;
+    if (new == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    new->options = *options;
+    new->loop = loop;
+    new->started = clock_monotonic_ms();
+    uv_timer_init(loop, &new->timer);
+    new->timer.data = new;
+    uv_timer_start(&new->timer, on_timer, 0, 0);
+    *transfer = new;
+    return 0;
+}
+
+void transfer_cancel(struct transfer *transfer, const struct error *error)
+{
+    transfer->cancelled = 1;
+    if (transfer->conversation != NULL) {
+        conversation_cancel(transfer->conversation, error);
+        return;
+    }
+    if (transfer->outcome.error.code == ERR_NONE || transfer->outcome.error.code == ERR_MOVED)
+        transfer->outcome.error = *error;
+    if (!uv_is_closing((uv_handle_t *)&transfer->timer))
+        uv_close((uv_handle_t *)&transfer->timer, on_timer_closed);
+}

@@ -1,0 +1,53 @@
+/*
+ * transfer: one whole pull, push, status or verify: opens the local database, connects, holds the conversation, and
+ * tries again where that is of use (a database that changed while it was read; a program that is not on the far PATH).
+ */
+#ifndef LOCKSTEP_REPLICA_TRANSFER_H
+#define LOCKSTEP_REPLICA_TRANSFER_H
+
+#include <stdint.h>
+
+#include "protocol/base/error.h"
+#include "protocol/sync/conversation.h"
+#include "replica/compare.h"
+#include "replica/connect.h"
+#include "replica/greeting.h"
+#include "replica/pull.h"
+
+struct endpoint;
+struct transfer;
+struct uv_loop_s;
+
+enum transfer_kind { TRANSFER_PULL, TRANSFER_PUSH, TRANSFER_STATUS, TRANSFER_VERIFY };
+
+/* What came of it. Good during the callback. */
+struct transfer_outcome {
+    struct error error;                /* ERR_NONE: it is through */
+    struct sync_result result;         /* of a pull or push that is through */
+    struct comparison comparison;      /* of a status or verify that is through */
+    struct sidecar_state book;         /* the local one's, as it was at the start */
+    struct geometry local;             /* status: what the local database has */
+    int at_base;                       /* status: whether that is the base */
+    uint64_t fence_token;              /* that the origin has seen; 0 where it was not heard */
+    struct conversation_stats stats;   /* of all attempts */
+    uint64_t milliseconds;
+};
+
+struct transfer_options {
+    enum transfer_kind kind;
+    const struct endpoint *origin;           /* these three are borrowed until on_end */
+    const struct connect_options *connect;
+    const char *local;
+    struct sync_options sync;
+    void (*on_end)(void *user, const struct transfer_outcome *outcome); /* last; never from inside transfer_start */
+    void *user;
+};
+
+/* Start it. ERR_INTERNAL: memory ran out; anything else comes by on_end. */
+int transfer_start(struct transfer **transfer, struct uv_loop_s *loop, const struct transfer_options *options,
+                   struct error *error);
+
+/* End it as soon as possible, with this error unless it is through by then. on_end follows. */
+void transfer_cancel(struct transfer *transfer, const struct error *error);
+
+#endif
