@@ -68,7 +68,10 @@ int lock_new(struct lock **out, struct uv_loop_s *loop, const char *url,
         return rc;
     }
     gethostname(host, sizeof(host) - 1);
-    random_bytes(lease.lease_id, sizeof(lease.lease_id));
+    if (options->lease_id != NULL)
+        memcpy(lease.lease_id, options->lease_id, sizeof(lease.lease_id));
+    else
+        random_bytes(lease.lease_id, sizeof(lease.lease_id));
     random_bytes(&lease.seed, sizeof(lease.seed));
     lease.instance = options->instance != NULL ? options->instance : "";
     lease.host = host;

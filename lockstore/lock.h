@@ -37,6 +37,8 @@ struct lock_options {
     uint64_t timeout_ms; /* how long the lease lasts without a renewal, rounded up to whole seconds;
                             default 60,000 where 0 */
     uint64_t wait_ms;    /* how long to wait for another holder; 0: not at all */
+    const uint8_t *lease_id; /* LOCK_LEASE_ID_SIZE bytes, of a lease that an earlier process acquired and
+                                this one goes on with; NULL: a new one */
 };
 
 struct lock_callbacks {

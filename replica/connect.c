@@ -9,6 +9,7 @@
 #include "protocol/base/error.h"
 #include "protocol/link/endpoint.h"
 #include "protocol/link/link_process.h"
+#include "protocol/link/link_ssh.h"
 #include "protocol/link/ssh_quote.h"
 
 #define ORIGIN_PROGRAM "lockstep-origin"
@@ -114,6 +115,23 @@ static int connect_outside_ssh(struct uv_loop_s *loop, const struct endpoint *en
     return link_process_new(loop, callbacks, user, &process, link, error);
 }
 
+static int connect_own_ssh(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
+                           const char *command, const struct link_callbacks *callbacks, void *user, struct link **link,
+                           struct error *error)
+{
+    const struct link_ssh_options ssh = {.host = endpoint->host,
+                                         .user = endpoint->user,
+                                         .port = options->port > 0 ? options->port : endpoint->port,
+                                         .command = command,
+                                         .program = ORIGIN_PROGRAM,
+                                         .identity_files = options->identities,
+                                         .accept_new_host_key = options->accept_new_host_key,
+                                         .config_path = options->ssh_config,
+                                         .connect_timeout_ms = (int)options->connect_timeout_ms};
+
+    return link_ssh_new(loop, callbacks, user, &ssh, link, error);
+}
+
 int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options, int with_path,
                   const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error)
 {
@@ -127,7 +145,10 @@ int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const
     command = far_command(endpoint, options, with_path);
     if (command == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
-    rc = connect_outside_ssh(loop, endpoint, options, command, callbacks, user, link, error);
+    if (options->ssh_program != NULL)
+        rc = connect_outside_ssh(loop, endpoint, options, command, callbacks, user, link, error);
+    else
+        rc = connect_own_ssh(loop, endpoint, options, command, callbacks, user, link, error);
     free(command);
     return rc;
 }

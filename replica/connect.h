@@ -19,6 +19,7 @@ struct connect_options {
     const char *ssh_program; /* --ssh: an outside ssh; NULL: our own */
     int port;                /* --port; 0: what the endpoint or the configuration says */
     const char *identities[CONNECT_IDENTITIES_MAX + 1]; /* --identity; ends with NULL */
+    const char *ssh_config;  /* --ssh-config: instead of the user's and the system's; NULL: those */
     int accept_new_host_key; /* --accept-new-host-key */
     uint32_t connect_timeout_ms;
     uint32_t database_timeout_ms; /* --timeout, told to the far program */

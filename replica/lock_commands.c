@@ -102,11 +102,11 @@ static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_
 
     work->token = token;
     memcpy(work->lease_id, lease_id, sizeof(work->lease_id));
-    /* A broken lock is free at once: whoever broke it does not want it. */
-    if (work->action == BREAK)
-        lock_release(work->lock);
-    else
+    /* A lock that was broken is free at once: whoever broke it does not want it. To release one, it is taken again first. */
+    if (work->action == ACQUIRE)
         end(work);
+    else
+        lock_release(work->lock);
 }
 
 static void on_failed(void *user, const struct error *error)
@@ -125,14 +125,12 @@ static void on_released(void *user, const struct error *error)
     end(work);
 }
 
-static void start(struct work *work, const struct settings *settings)
+static void start(struct work *work)
 {
-    if (work->action == ACQUIRE)
-        lock_acquire(work->lock);
-    else if (work->action == BREAK)
+    if (work->action == BREAK)
         lock_break(work->lock);
     else
-        lock_release_of(work->lock, settings->token, work->lease_id);
+        lock_acquire(work->lock);
 }
 
 static int read_lease_id(const struct settings *settings, struct work *work, struct error *error)
@@ -150,16 +148,17 @@ static int act(const struct settings *settings, enum action action, const char *
     static const struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed, on_released};
     struct lock_options options = {.instance = settings->sync.instance,
                                    .timeout_ms = settings->lock_timeout_ms,
-                                   .wait_ms = settings->lock_wait_ms};
+                                   .wait_ms = action == RELEASE ? 0 : settings->lock_wait_ms};
     struct work work = {.action = action};
     char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
     uv_loop_t loop;
 
     if (action == RELEASE && read_lease_id(settings, &work, &work.error) != 0)
         return report_error(settings, &work.error);
+    options.lease_id = action == RELEASE ? work.lease_id : NULL;
     uv_loop_init(&loop);
     if (lock_new(&work.lock, &loop, url, &options, &callbacks, &work, &work.error) == 0) {
-        start(&work, settings);
+        start(&work);
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&loop);

@@ -27,6 +27,7 @@
 #include "protocol/base/log.h"
 #include "protocol/link/endpoint.h"
 #include "protocol/page/database.h"
+#include "protocol/page/database_copy.h"
 #include "replica/job.h"
 #include "replica/report.h"
 #include "replica/settings.h"

@@ -39,6 +39,7 @@ enum {
     SSH,
     PORT,
     IDENTITY,
+    SSH_CONFIG,
     ACCEPT_NEW,
     CONNECT_TIMEOUT,
     PROTOCOL,
@@ -54,7 +55,7 @@ static const struct {
     struct option option;
     unsigned commands;
 } rows[ROWS] = {
-    [LOCK_URL] = {{"lock", "URL", "the lock that says who may push: s3://bucket/key or file:///path"}, COMMAND_RUN | COMMAND_PUSH},
+    [LOCK_URL] = {{"lock", "URL", "the lock that says who may push: s3://bucket/key or file:///path"}, COMMAND_RUN},
     [LOCK_WAIT] = {{"lock-wait", "TIME", "how long to wait for another holder; default 300s; 0: not at all"}, LEASES},
     [LOCK_TIMEOUT] = {{"lock-timeout", "TIME", "how long the lock lasts without a renewal; default 60s"}, LEASES},
     [KILL_AFTER] = {{"kill-after", "TIME", "from SIGTERM to SIGKILL for a job that lost the lock; default 10s"}, COMMAND_RUN},
@@ -73,6 +74,7 @@ static const struct {
     [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one"}, LINKS},
     [PORT] = {{"p|port", "PORT", "run SSH over TCP port PORT instead of the default 22"}, LINKS},
     [IDENTITY] = {{"i|identity", "FILE", "a private key to log in with; may be repeated"}, LINKS},
+    [SSH_CONFIG] = {{"F|ssh-config", "FILE", "read this ssh configuration instead of ~/.ssh/config"}, LINKS},
     [ACCEPT_NEW] = {{"accept-new-host-key", NULL, "trust and remember the key of a host that is not known yet"}, LINKS},
     [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take; default 20s"}, LINKS},
     [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own"}, COMMAND_SYNC},
@@ -206,6 +208,9 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return read_integer("port", value, 1, 65535, &settings->connect.port, error);
     case IDENTITY:
         return read_identity(settings, value, error);
+    case SSH_CONFIG:
+        settings->connect.ssh_config = value;
+        return 0;
     case CONNECT_TIMEOUT:
         return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
     case PROTOCOL:

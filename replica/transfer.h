@@ -9,6 +9,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/sync/conversation.h"
+#include "protocol/sync/sidecar.h"
 #include "replica/compare.h"
 #include "replica/connect.h"
 #include "replica/greeting.h"

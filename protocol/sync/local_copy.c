@@ -196,15 +196,20 @@ int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int res
     first_copy_free(copy->partial);
     copy->partial = NULL;
     rc = first_copy_open(&copy->partial, copy->real_path, error);
-    if (rc != 0 || !resume)
+    if (rc != 0)
         return rc;
-    page_hasher_init(&hasher, copy->hash_key);
-    rc = first_copy_scan(copy->partial, &hasher, &copy->index, error);
-    explicit_bzero(&hasher, sizeof(hasher));
-    if (rc == 0 && copy->index.page_size != page_size)
+    if (resume) {
+        page_hasher_init(&hasher, copy->hash_key);
+        rc = first_copy_scan(copy->partial, &hasher, &copy->index, error);
+        explicit_bzero(&hasher, sizeof(hasher));
+    }
+    if (rc != 0)
+        return rc;
+    if (copy->index.page_size != page_size)
         page_index_release(&copy->index);
+    copy->index.page_size = page_size;
     describe_index(copy);
-    return rc;
+    return 0;
 }
 
 int local_copy_finish_partial(struct local_copy *copy, uint32_t page_count, struct error *error)

@@ -409,7 +409,7 @@ int sidecar_check_fence(const struct sidecar_state *state, const struct fence *f
     if (fence->token == 0)
         return error_set(error, ERR_FENCED,
                          "this database is guarded by a lock (token %llu was seen) and the request came without one: "
-                         "use --lock URL, or `lockstep run`",
+                         "use `lockstep run --lock URL`, or give --token and --lease of a lock that you hold",
                          (unsigned long long)state->fence.token);
     return error_set(error, ERR_FENCED,
                      "token %llu of the lock is not the newest: token %llu was seen; this holder's time is over, "
@@ -467,6 +467,8 @@ int sidecar_begin_push(struct sidecar *sidecar, struct push_record *record, stru
         rc = write_row(sidecar,
                        "INSERT OR REPLACE INTO intent(one, " PUSH_COLUMNS ") VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                        parameters, 8, error);
+        if (rc == 0)
+            rc = write_row(sidecar, "UPDATE state SET fence_token = ?1, fence_lease = ?2", parameters + 4, 2, error);
     }
     return end_write(sidecar, rc, error);
 }
