@@ -30,11 +30,11 @@ BELOW = {
 LIBRARIES = {
     "sqlite3.h": ("protocol/page/database.c", "protocol/sync/sidecar.c"),
     "msgpack.h": ("protocol/wire/message.c",),
-    "libssh2.h": ("protocol/link/ssh_*.c",),
+    "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
     "curl/curl.h": ("lockstore/http.c",),
     "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c"),
     "zstd.h": ("protocol/page/compress.c",),
-    "xxhash.h": ("protocol/page/page_hash.c",),
+    "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c"),
     "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "replica/*.c"),
 }

@@ -1,4 +1,4 @@
-#include "sim_origin.h"
+#include "tests/lockstore/sim_origin.h"
 
 #include <string.h>
 

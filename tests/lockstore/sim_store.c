@@ -1,4 +1,4 @@
-#include "sim_store.h"
+#include "tests/lockstore/sim_store.h"
 
 #include <string.h>
 

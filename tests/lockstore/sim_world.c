@@ -1,4 +1,4 @@
-#include "sim_world.h"
+#include "tests/lockstore/sim_world.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "lockstore/lease.h"
-#include "sim_origin.h"
-#include "sim_store.h"
+#include "tests/lockstore/sim_origin.h"
+#include "tests/lockstore/sim_store.h"
 
 #define ACTORS_MAX    4
 #define EVENTS_MAX    256

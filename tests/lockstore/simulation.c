@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sim_world.h"
+#include "tests/lockstore/sim_world.h"
 
 #define SEEDS_DEFAULT  100000
 #define SABOTAGE_SEEDS 20000 /* within so many seeds each sabotage must be found */
