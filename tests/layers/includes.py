@@ -32,7 +32,7 @@ LIBRARIES = {
     "msgpack.h": ("protocol/wire/message.c",),
     "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
     "curl/curl.h": ("lockstore/http.c",),
-    "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c"),
+    "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c", "replica/report.c"),
     "zstd.h": ("protocol/page/compress.c",),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c"),

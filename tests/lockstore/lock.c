@@ -123,7 +123,7 @@ static void on_closed(void *arg)
 static void open_lock(struct holder *holder, uv_loop_t *loop, const char *url, const char *name,
                       uint64_t timeout_ms, uint64_t wait_ms)
 {
-    struct lock_options options = {name, timeout_ms, wait_ms};
+    struct lock_options options = {.instance = name, .timeout_ms = timeout_ms, .wait_ms = wait_ms};
     struct lock_callbacks callbacks = {on_waiting, on_acquired, on_doubtful, on_failed,
                                        on_released};
     struct error error;
@@ -513,7 +513,7 @@ static void test_bad_urls(void **state)
                                        "file:x",       "file:///tmp/%zz", "file:///tmp/%0",
                                        "file:///tmp/", "file:///tmp/%00", "file:"};
     struct fixture *fixture = *state;
-    struct lock_options options = {"job", 0, 0};
+    struct lock_options options = {.instance = "job"};
     struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed, on_released};
     struct error error;
     struct lock *lock;
