@@ -85,14 +85,18 @@ class Sshd:
         """End sshd and every session of it."""
         if self.process is None:
             return
+        self.end_sessions()
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def end_sessions(self):
+        """Cut all connections, as a crash would."""
         for pid in self.session_pids():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.process.kill()
-        self.process.wait()
-        self.process = None
 
     def session_pids(self):
         """The processes below sshd, youngest last: one or two for each connection, and what they started."""

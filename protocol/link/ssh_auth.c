@@ -153,7 +153,7 @@ static int broken(struct ssh_auth *auth, struct error *error)
     char *text = NULL;
     int code = libssh2_session_last_error(auth->session, &text, NULL, 0);
 
-    if (code == LIBSSH2_ERROR_SOCKET_DISCONNECT && auth->tried > 1)
+    if (auth->tried > 1)
         return error_set(
             error, ERR_AUTH,
             "logging in to %s as %s: the server ended the connection after %u keys (%s); "
@@ -165,13 +165,29 @@ static int broken(struct ssh_auth *auth, struct error *error)
 }
 
 /* Whether rc says that one key is of no use, and not that the connection is. */
-static int is_key_error(int rc)
+static int is_key_error(struct ssh_auth *auth, int rc)
 {
-    return rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED ||
-           rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||
-           rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED || rc == LIBSSH2_ERROR_METHOD_NONE ||
-           rc == LIBSSH2_ERROR_INVAL || rc == LIBSSH2_ERROR_PROTO || rc == LIBSSH2_ERROR_ALLOC ||
-           rc == LIBSSH2_ERROR_DECRYPT;
+    char *text = NULL;
+
+    libssh2_session_last_error(auth->session, &text, NULL, 0);
+    switch (rc) {
+    case LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED:
+        /* libssh2 1.10 says so of a bad signature, but of a connection that ended meanwhile, too.
+         */
+        return text == NULL || strncmp(text, "Waiting for", 11) != 0;
+    case LIBSSH2_ERROR_AUTHENTICATION_FAILED:
+    case LIBSSH2_ERROR_FILE:
+    case LIBSSH2_ERROR_KEYFILE_AUTH_FAILED:
+    case LIBSSH2_ERROR_METHOD_NOT_SUPPORTED:
+    case LIBSSH2_ERROR_METHOD_NONE:
+    case LIBSSH2_ERROR_INVAL:
+    case LIBSSH2_ERROR_PROTO:
+    case LIBSSH2_ERROR_ALLOC:
+    case LIBSSH2_ERROR_DECRYPT:
+        return 1;
+    default:
+        return 0;
+    }
 }
 
 /* ---- the methods ---- */
@@ -339,7 +355,7 @@ static int tick_agent_key(struct ssh_auth *auth, struct error *error)
         auth->state = AUTH_DONE;
         return 0;
     }
-    if (!is_key_error(rc))
+    if (!is_key_error(auth, rc))
         return broken(auth, error);
     snprintf(name, sizeof(name), "agent's %s %s", key->type, key->comment);
     report(auth, name, auth->was_asked_to_sign ? "not signed" : "refused");
@@ -454,7 +470,7 @@ static int tick_file_show(struct ssh_auth *auth, struct error *error)
                                         auth->file.blob_len, note_sign_cb, &abstract);
         if (rc == LIBSSH2_ERROR_EAGAIN)
             return SSH_AUTH_AGAIN;
-        if (!is_key_error(rc))
+        if (!is_key_error(auth, rc))
             return broken(auth, error);
         if (!auth->was_asked_to_sign) {
             auth->tried++;
@@ -504,7 +520,7 @@ static int tick_file_sign(struct ssh_auth *auth, struct error *error)
         auth->state = AUTH_DONE;
         return 0;
     }
-    if (!is_key_error(rc))
+    if (!is_key_error(auth, rc))
         return broken(auth, error);
     libssh2_session_last_error(auth->session, &text, NULL, 0);
     is_unreadable = rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||

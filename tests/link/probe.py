@@ -5,6 +5,13 @@ import subprocess
 
 PROGRAM = os.path.join(os.environ["LOCKSTEP_BIN"], "link_probe")
 
+# For runs in which a library leaks (tests/lsan.supp): full stacks are slow, but show whose leak it is.
+KNOWN_LEAKS = {
+    "ASAN_OPTIONS": "fast_unwind_on_malloc=0",
+    "LSAN_OPTIONS": "print_suppressions=0:suppressions="
+                    + os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lsan.supp"),
+}
+
 
 class Result:
     """One run of link_probe: stdout is bytes; far, the far lines; code and text, the error that on_close gave."""
