@@ -1,0 +1,157 @@
+"""bench/run.sh in Python: lays the work out, runs the programs in turn, and has the results written.
+
+The programs take turns (A B A B, not A A B B), so that a machine that gets slower or faster meanwhile does so for
+all of them; each run starts from fresh copies, and ends with a proof that the receiver holds what it should."""
+
+import argparse
+import csv
+import dataclasses
+import os
+import shutil
+import sys
+
+import programs
+import report
+import work
+from measure import Failed, Link
+
+CHANGES = [1, 10, 100, 1000, 10000, 100000]
+LATENCY_WORKS = ["upd100", "batchjob"]
+RTTS_MS = [1, 40, 120, 240]
+RATES_MBIT = [10, 100]
+SIZE_SCALES = [0.22, 2.2, 22]
+SIZE_WORKS = ["nochange", "upd100", "upd1pct"]
+
+
+@dataclasses.dataclass
+class Setting:
+    """What every program is told."""
+
+    folder: str
+    bin: str
+    works: work.Works
+
+
+class Bench:
+    """Runs, and the rows that come of them."""
+
+    def __init__(self, options, bin_folder):
+        self.options = options
+        self.bin = bin_folder
+        self.rows = []
+        self.failures = []
+        os.makedirs(options.out, exist_ok=True)
+
+    def chosen(self, setting):
+        """The programs that are there and wanted, anew for each setting."""
+        chosen = []
+        for kind in programs.ALL:
+            if self.options.only and not any(word in kind.name for word in self.options.only):
+                continue
+            if kind.installed():
+                chosen.append(kind(setting))
+        return chosen
+
+    def setting(self, scale):
+        return Setting(self.options.out, self.bin,
+                       work.Works(self.options.out, self.bin, scale, self.options.seed))
+
+    def measure(self, section, setting, name, link, repeats):
+        """One work over one link, by all programs in turn."""
+        chosen = [p for p in self.chosen(setting) if p.fits(name, link)]
+        differing, _, pages = setting.works.differ(setting.works.base(), setting.works.target(name))
+        for repeat in range(repeats):
+            for program in chosen:
+                where = "%s %s by %s" % (section, name, program.name)
+                try:
+                    program.prepare(name)
+                    cost = program.run(link)
+                    setting.works.prove(program.receiver, name)
+                except (Failed, OSError, KeyError, ValueError) as problem:
+                    self.failures.append("%s: %s" % (where, problem))
+                    print("FAILED " + self.failures[-1], flush=True)
+                    continue
+                self.rows.append({
+                    "section": section, "scale": setting.works.scale, "work": name, "pages": pages,
+                    "differing": differing, "program": program.name, "repeat": repeat + 1,
+                    "rtt_ms": link.rtt_ms, "rate_mbit": link.rate_mbit,
+                    "bytes": cost.bytes, "bytes_sent": cost.bytes_sent,
+                    "bytes_received": cost.bytes_received, "seconds": round(cost.seconds, 4),
+                    "round_trips": cost.round_trips, "peak_near": cost.peak_near,
+                    "peak_far": cost.peak_far})
+                print("%-60s %12d bytes %8.3f s" % (where, cost.bytes, cost.seconds), flush=True)
+        for program in chosen:
+            work.remove_folder(getattr(program, "prepared_folder", ""))
+
+    def run(self):
+        options = self.options
+        setting = self.setting(options.scale)
+        pipe = Link()
+        if "works" in options.sections:
+            for name in options.works:
+                self.measure("works", setting, name, pipe, options.repeats)
+        if "changes" in options.sections:
+            for count in options.changes:
+                self.measure("changes", setting, "upd%d" % count, pipe, 1)
+        if "latency" in options.sections:
+            for name in options.latency_works:
+                for rate in options.rates:
+                    for rtt in options.rtts:
+                        self.measure("latency", setting, name, Link(rtt, rate), 1)
+        if "size" in options.sections:
+            for scale in SIZE_SCALES:
+                setting = self.setting(scale)
+                for name in SIZE_WORKS:
+                    self.measure("size", setting, name, pipe, 1)
+        work.remove_folder(os.path.join(options.out, "run"))
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(prog="bench/run.sh", description="Measure Lockstep and its peers.")
+    parser.add_argument("--quick", action="store_true", help="a small database, once: done in two minutes")
+    parser.add_argument("--scale", type=float, default=1, help="1 is 456 MB, 22 is 10 GB (default 1)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each row; medians are shown")
+    parser.add_argument("--sections", type=lambda text: text.split(","),
+                        default=["works", "changes", "latency"],
+                        help="of works, changes, latency, size (default: the first three)")
+    parser.add_argument("--works", type=lambda text: text.split(","), default=work.NAMES)
+    parser.add_argument("--only", action="append", help="only programs with this in their name; repeatable")
+    parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "out"))
+    options = parser.parse_args()
+    options.changes, options.rates, options.rtts = CHANGES, RATES_MBIT, RTTS_MS
+    options.latency_works = LATENCY_WORKS
+    if options.quick:
+        options.scale, options.repeats = 0.01, 1
+        options.changes, options.rates, options.rtts = [1, 10, 100], [100], [1, 40]
+        options.latency_works = ["upd100"]
+    # No single row can change more rows than there are.
+    most = work.schedules(options.scale)
+    options.changes = [count for count in options.changes if count <= most]
+    return options
+
+
+def main():
+    options = parse_options()
+    bench = Bench(options, os.path.abspath(os.environ["LOCKSTEP_BIN"]))
+    for kind in programs.ALL:
+        if not kind.installed():
+            print("%s: not there, its rows are left out" % kind.name)
+    bench.run()
+    if not bench.rows:
+        print("nothing was measured", file=sys.stderr)
+        return 1
+    with open(os.path.join(options.out, "results.csv"), "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, bench.rows[0].keys())
+        writer.writeheader()
+        writer.writerows(bench.rows)
+    report.write(options.out, bench.rows)
+    if not shutil.which("gnuplot"):
+        print("gnuplot: not there, no pictures were drawn")
+    for failure in bench.failures:
+        print("FAILED " + failure, file=sys.stderr)
+    return 1 if bench.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
