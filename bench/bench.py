@@ -59,7 +59,7 @@ class Bench:
     def measure(self, section, setting, name, link, repeats):
         """One work over one link, by all programs in turn."""
         chosen = [p for p in self.chosen(setting) if p.fits(name, link)]
-        differing, _, pages = setting.works.differ(setting.works.base(), setting.works.target(name))
+        differing, pages = setting.works.differing(name)
         for repeat in range(repeats):
             for program in chosen:
                 where = "%s %s by %s" % (section, name, program.name)
@@ -77,6 +77,7 @@ class Bench:
                     "rtt_ms": link.rtt_ms, "rate_mbit": link.rate_mbit,
                     "bytes": cost.bytes, "bytes_sent": cost.bytes_sent,
                     "bytes_received": cost.bytes_received, "seconds": round(cost.seconds, 4),
+                    "cpu_seconds": round(cost.cpu_seconds, 4),
                     "round_trips": cost.round_trips, "peak_near": cost.peak_near,
                     "peak_far": cost.peak_far})
                 print("%-60s %12d bytes %8.3f s" % (where, cost.bytes, cost.seconds), flush=True)

@@ -61,14 +61,14 @@ int main(int argc, char **argv)
     struct proxy proxy = {.started = uv_hrtime()};
     int err;
 
-    signal(SIGPIPE, SIG_IGN);
-    if (uv_loop_init(&proxy.loop) != 0)
-        return error_exit_status(ERR_INTERNAL);
     err = parse(&proxy, argc, argv);
     if (err) {
         fputs(USAGE, stderr);
         return error_exit_status(err);
     }
+    signal(SIGPIPE, SIG_IGN);
+    if (uv_loop_init(&proxy.loop) != 0)
+        return error_exit_status(ERR_INTERNAL);
     err = proxy.listen ? start_listening(&proxy) : start_child(&proxy, argv + optind);
     uv_run(&proxy.loop, UV_RUN_DEFAULT);
     uv_loop_close(&proxy.loop);

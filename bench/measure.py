@@ -32,6 +32,7 @@ class Cost:
     peak_near: int = None
     peak_far: int = None
     round_trips: int = None
+    cpu_seconds: float = None
 
     @property
     def bytes(self):
@@ -83,7 +84,8 @@ class Stopwatch:
         far = wait_for_json(self.far_report) if has_far else None
         cost = Cost(seconds=max(near["ended"], far["ended"] if far else 0) - near["started"],
                     bytes_sent=0, bytes_received=0,
-                    peak_near=near["peak"], peak_far=far["peak"] if far else None)
+                    peak_near=near["peak"], peak_far=far["peak"] if far else None,
+                    cpu_seconds=sum(side["user"] + side["system"] for side in (near, far) if side))
         if has_far and not self.link.is_pipe:
             count = wait_for_json(self.count_report)
             cost.bytes_sent, cost.bytes_received = count["near_sent"], count["far_sent"]

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 
 from measure import Cost, Stopwatch
-from work import copy, copy_folder, remove_folder, settle
+from work import FIRST_COPY, copy, copy_folder, remove_folder, settle
 
 
 class Program:
@@ -32,11 +32,12 @@ class Program:
         return Stopwatch(self.report_folder, self.setting.bin, link)
 
     def prepare(self, work):
-        """The sender has what the work makes, the receiver the base."""
+        """The sender has what the work makes, the receiver the base, or nothing."""
         remove_folder(self.run_folder)
         os.makedirs(self.run_folder)
         copy(self.setting.works.target(work), self.sender)
-        copy(self.setting.works.base(), self.receiver)
+        if work != FIRST_COPY:
+            copy(self.setting.works.base(), self.receiver)
         settle(self.run_folder)
 
     def fits(self, _work, _link):
@@ -45,7 +46,8 @@ class Program:
 
 
 class Sqlite3Rsync(Program):
-    """sqlite3_rsync, from here to a far replica.
+    """sqlite3_rsync, from here to a far replica. Where that is still empty, it believes that its far side could
+    not be started, and starts it once more.
 
     With -v alone it hands its far side the word 2>/dev/null as an argument, which that refuses, and starts
     everything once more: -vv leaves the word out."""
@@ -106,9 +108,11 @@ class ZstdPatch(Program):
     def run(self, link):
         patch = os.path.join(self.run_folder, "patch.zst")
         new = os.path.join(self.run_folder, "new.db")
-        size = max(os.path.getsize(self.sender), os.path.getsize(self.receiver))
-        window = "--long=%d" % min(31, max(27, math.ceil(math.log2(size))))
-        from_old = ["--patch-from=" + self.receiver, window]
+        from_old = []
+        if os.path.exists(self.receiver):
+            size = max(os.path.getsize(self.sender), os.path.getsize(self.receiver))
+            from_old = ["--patch-from=" + self.receiver,
+                        "--long=%d" % min(31, max(27, math.ceil(math.log2(size))))]
         watch = self.stopwatch(link)
         _, packing = watch.run([self.installed(), "-q", "-3"] + from_old + [self.sender, "-o", patch],
                                has_far=False)
@@ -116,7 +120,8 @@ class ZstdPatch(Program):
                                  has_far=False)
         os.replace(new, self.receiver)
         return Cost(seconds=packing.seconds + unpacking.seconds, bytes_sent=os.path.getsize(patch),
-                    bytes_received=0, peak_near=packing.peak_near, peak_far=unpacking.peak_near)
+                    bytes_received=0, peak_near=packing.peak_near, peak_far=unpacking.peak_near,
+                    cpu_seconds=packing.cpu_seconds + unpacking.cpu_seconds)
 
 
 class Lockstep(Program):
@@ -178,6 +183,9 @@ class LockstepPush(Lockstep):
 
     name = "lockstep push"
 
+    def fits(self, work, _link):
+        return work != FIRST_COPY
+
     def __init__(self, setting):
         super().__init__(setting)
         self.receiver = self.origin
@@ -194,6 +202,9 @@ class LockstepPull(Lockstep):
     """Another replica pushed the change, so that the origin's page-version log covers it."""
 
     name = "lockstep pull"
+
+    def fits(self, work, _link):
+        return work != FIRST_COPY
 
     def __init__(self, setting):
         super().__init__(setting)
@@ -223,6 +234,9 @@ class LockstepUnknown(Lockstep):
         self.receiver = self.local
 
     def lay_out(self, work):
+        if work == FIRST_COPY:
+            copy(self.setting.works.base(), self.origin)
+            return
         self.start_from_base()
         self.replace(self.origin, work)
 

@@ -46,7 +46,8 @@ class Part:
         columns = {"works": ("work", "differing"), "changes": ("work", "differing"),
                    "latency": ("work", "rate_mbit", "rtt_ms"),
                    "size": ("scale", "work", "pages", "differing")}[section]
-        tables = [("Bytes, both directions", "bytes", count), ("Seconds", "seconds", seconds)]
+        tables = [("Bytes, both directions", "bytes", count), ("Seconds", "seconds", seconds),
+                  ("Processor seconds, both sides", "cpu_seconds", seconds)]
         if section != "latency":
             tables += [("Most memory on the near side, MiB", "peak_near", mebibytes),
                        ("Most memory on the far side, MiB", "peak_far", mebibytes)]

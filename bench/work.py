@@ -6,7 +6,10 @@ import subprocess
 
 from measure import Failed
 
-NAMES = ["nochange", "upd100", "upd1pct", "batchjob", "append", "index", "vacuum", "vacuum-head"]
+# The base goes to where nothing is yet.
+FIRST_COPY = "first-copy"
+
+NAMES = ["nochange", "upd100", "upd1pct", "batchjob", "append", "index", "vacuum", "vacuum-head", FIRST_COPY]
 
 
 class Works:
@@ -28,6 +31,8 @@ class Works:
 
     def target(self, name):
         """What the workload called name makes of the base."""
+        if name in ("nochange", FIRST_COPY):
+            return self.base()
         path = os.path.join(self.folder, name + ".db")
         if not os.path.exists(path):
             copy(self.base(), path + ".part")
@@ -39,6 +44,11 @@ class Works:
             os.remove(path + ".part")
         self._run(arguments)
         os.rename(path + ".part", path)
+
+    def differing(self, name):
+        """(pages that the workload called name makes differ, pages that there are then)"""
+        differing, _, pages = self.differ(self.base(), self.target(name))
+        return (pages if name == FIRST_COPY else differing), pages
 
     def differ(self, one, other):
         """(differing pages of other, pages of one, pages of other)"""
