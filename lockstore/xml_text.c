@@ -54,11 +54,12 @@ int xml_text(const char *document, size_t len, const char *name, char *out, size
         end[1] != '/' || memcmp(end + 2, open + 1, (size_t)open_len - 1) != 0)
         return 0;
     raw_len = (size_t)(end - start);
-    if (raw_len >= sizeof(raw) || raw_len >= out_size)
+    if (raw_len > sizeof(raw))
         return 0;
     memcpy(raw, start, raw_len);
     raw_len = resolve_entities(raw, raw_len);
-    log_sanitize(raw, raw_len, out, out_size);
+    if (raw_len < out_size)
+        log_sanitize(raw, raw_len, out, out_size);
     explicit_bzero(raw, sizeof(raw)); /* STS answers with keys */
-    return 1;
+    return raw_len < out_size;
 }

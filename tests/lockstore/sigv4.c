@@ -1,8 +1,7 @@
 /*
  * The published vectors: "Signature calculations: examples" in the S3 API reference, and the GET
  * and POST cases of AWS's Signature Version 4 test suite whose path is "/" (its other paths are
- * encoded twice and normalised, which S3 does not do). The S3 cases of our own were computed with
- * botocore 1.43's S3SigV4Auth.
+ * encoded twice and normalised, which S3 does not do). Cases of our own are in s3_request.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
