@@ -10,7 +10,9 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/page/difference.h"
+#include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
+#include "protocol/page/sketch.h"
 
 /* Repeatable random numbers (SplitMix64). */
 static uint64_t random_state;
@@ -157,11 +159,219 @@ static void test_equal_sides_take_one_flight(void **state)
     sides_release(&sides);
 }
 
+/*
+ * What finding the pages may cost: 25 bytes for each and 8500, one round trip up to 300 and one
+ * more for each factor of four, and not more than the flat list behind a first flight. The sets are
+ * always the same ones.
+ */
+static void test_cost(void **state)
+{
+    static const struct {
+        uint32_t pages, differing, sets;
+    } rows[] = {{20000, 1, 5},      {20000, 10, 5},    {20000, 100, 10},   {20000, 300, 100},
+                {20000, 340, 20},   {20000, 1000, 20}, {20000, 1200, 20},  {20000, 3000, 10},
+                {20000, 4800, 10},  {20000, 20000, 2}, {111292, 10000, 2}, {111292, 25745, 2},
+                {111292, 37000, 1}, {1100, 1, 5},      {1100, 500, 5}};
+
+    (void)state;
+    for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+        for (uint32_t set = 0; set < rows[r].sets; set++) {
+            uint64_t sketch_most = 25 * (uint64_t)rows[r].differing + 8500;
+            uint64_t list_most = 8 * (uint64_t)rows[r].pages + 8192;
+            unsigned trips_most = 1;
+            struct sides sides;
+            struct cost cost;
+
+            for (uint32_t reach = 300; reach < rows[r].differing; reach *= 4)
+                trips_most++;
+            sides_init(&sides, 1000 * r + set, rows[r].pages, rows[r].differing);
+            cost = converse(&sides, UINT64_MAX);
+            sides_release(&sides);
+            assert_in_range(cost.bytes, 1, sketch_most > list_most ? sketch_most : list_most);
+            assert_true(cost.bytes <= sketch_most || cost.bytes <= list_most);
+            assert_in_range(cost.round_trips, 1, trips_most);
+        }
+    }
+}
+
+static void test_first_flight(void **state)
+{
+    static const struct {
+        uint32_t pages;
+        struct difference_want want;
+    } rows[] = {
+        {0, {DIFFERENCE_FOUND, 0, 0}},
+        {1, {DIFFERENCE_HASHES, 1, 1}},
+        {1024, {DIFFERENCE_HASHES, 1, 1024}},
+        {1025, {DIFFERENCE_CELLS, 0, 512}},
+        {UINT32_MAX - 1, {DIFFERENCE_CELLS, 0, 512}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct difference_want want = difference_first_flight(rows[i].pages);
+
+        assert_int_equal(want.kind, rows[i].want.kind);
+        assert_int_equal(want.first, rows[i].want.first);
+        assert_int_equal(want.count, rows[i].want.count);
+    }
+}
+
+/* What a peer may not ask of a describer; and that what was refused leaves no trace. */
+static void test_describer_refuses(void **state)
+{
+    static const struct difference_want bad[] = {
+        {DIFFERENCE_CELLS, 1, 1},          {DIFFERENCE_CELLS, 0, 2000 * 5 / 8 + 1},
+        {DIFFERENCE_CELLS, UINT64_MAX, 2}, {DIFFERENCE_CELLS, 0, UINT64_MAX},
+        {DIFFERENCE_HASHES, 0, 1},         {DIFFERENCE_HASHES, 2, 1},
+        {DIFFERENCE_HASHES, 1, 2001},      {DIFFERENCE_HASHES, 1, UINT64_MAX},
+        {DIFFERENCE_FOUND, 0, 0},
+    };
+    const struct difference_want cells = {DIFFERENCE_CELLS, 0, 512},
+                                 hashes = {DIFFERENCE_HASHES, 1, 2000},
+                                 more = {DIFFERENCE_CELLS, 512, 1};
+    struct difference_describer *describer;
+    struct buffer out, small;
+    struct sides sides;
+
+    (void)state;
+    sides_init(&sides, 1, 2000, 0);
+    buffer_init(&out, 1u << 20);
+    buffer_init(&small, 8000);
+    assert_int_equal(difference_describer_new(&describer, sides.own, sides.pages, sides.seed, NULL),
+                     0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        assert_int_equal(difference_describe(describer, &bad[i], &out, NULL), ERR_PROTOCOL);
+        assert_int_equal(out.len, 0);
+    }
+    assert_int_equal(difference_describe(describer, &cells, &small, NULL), ERR_INTERNAL);
+    assert_int_equal(small.len, 0);
+    assert_int_equal(difference_describe(describer, &cells, &out, NULL), 0);
+    assert_int_equal(difference_describe(describer, &cells, &out, NULL), ERR_PROTOCOL);
+    assert_int_equal(difference_describe(describer, &hashes, &out, NULL), 0);
+    assert_int_equal(difference_describe(describer, &more, &out, NULL), ERR_PROTOCOL);
+    assert_int_equal(out.len, 8192 + 16000);
+    difference_describer_free(describer);
+    buffer_release(&small);
+    buffer_release(&out);
+    sides_release(&sides);
+}
+
+/* What a peer may not say to a finder. */
+static void test_finder_refuses(void **state)
+{
+    static const struct {
+        uint32_t pages;
+        enum difference_kind kind;
+        uint64_t first;
+        size_t len;
+    } rows[] = {
+        {2000, DIFFERENCE_CELLS, 1, 16},       {2000, DIFFERENCE_CELLS, 0, 0},
+        {2000, DIFFERENCE_CELLS, 0, 15},       {2000, DIFFERENCE_CELLS, 0, 17},
+        {2000, DIFFERENCE_CELLS, 0, 513 * 16}, {2000, DIFFERENCE_HASHES, 1, 8},
+        {100, DIFFERENCE_CELLS, 0, 16},        {100, DIFFERENCE_HASHES, 0, 8},
+        {100, DIFFERENCE_HASHES, 1, 808},      {100, DIFFERENCE_HASHES, 1, 7},
+        {100, DIFFERENCE_FOUND, 1, 8},         {0, DIFFERENCE_FOUND, 0, 8},
+    };
+    static const uint8_t data[513 * 16];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct difference_finder *finder;
+        struct sides sides;
+
+        sides_init(&sides, 1, rows[i].pages, 0);
+        assert_int_equal(difference_finder_new(&finder, sides.own, sides.pages, sides.seed, NULL),
+                         0);
+        assert_int_equal(
+            difference_finder_add(finder, rows[i].kind, rows[i].first, data, rows[i].len, NULL),
+            ERR_PROTOCOL);
+        difference_finder_free(finder);
+        sides_release(&sides);
+    }
+}
+
+/* Random cells and hashes: few flights, then an end, with some set that the root will refuse. */
+static void test_garbage(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct difference_finder *finder;
+        struct difference_want want;
+        unsigned flights = 0;
+        struct sides sides;
+
+        sides_init(&sides, seed, 20000, 0);
+        assert_int_equal(difference_finder_new(&finder, sides.own, sides.pages, sides.seed, NULL),
+                         0);
+        while ((want = difference_finder_want(finder)).kind != DIFFERENCE_FOUND) {
+            size_t len = want.count * (want.kind == DIFFERENCE_CELLS ? DIFFERENCE_CELL_SIZE
+                                                                     : DIFFERENCE_HASH_SIZE);
+            uint8_t *garbage = malloc(len);
+
+            assert_non_null(garbage);
+            for (size_t i = 0; i < len; i++)
+                garbage[i] = (uint8_t)(next_random() >> 56);
+            assert_int_equal(
+                difference_finder_add(finder, want.kind, want.first, garbage, len, NULL), 0);
+            free(garbage);
+            assert_true(++flights < 40);
+        }
+        difference_finder_free(finder);
+        sides_release(&sides);
+    }
+}
+
+/* Two cells that each claim another old hash of one page: taking it out of one puts it back into
+ * the other. */
+static void test_cells_that_contradict_each_other(void **state)
+{
+    uint64_t places[SKETCH_PLACES_MAX];
+    struct difference_describer *describer;
+    const struct difference_want first_flight = {DIFFERENCE_CELLS, 0, DIFFERENCE_FIRST_CELLS};
+    struct difference_finder *finder;
+    struct error error = {0};
+    struct sketch_key key;
+    struct sides sides;
+    struct buffer out;
+
+    (void)state;
+    sides_init(&sides, 1, 50000, 0);
+    buffer_init(&out, 1u << 20);
+    assert_int_equal(
+        difference_describer_new(&describer, sides.theirs, sides.pages, sides.seed, NULL), 0);
+    assert_int_equal(difference_describe(describer, &first_flight, &out, NULL), 0);
+    sketch_key_init(&key, sides.seed);
+    assert_true(sketch_places(&key, 77, 0, DIFFERENCE_FIRST_CELLS, places) >= 2);
+    for (uint64_t i = 0; i < 2; i++) {
+        struct sketch_cell cell;
+
+        sketch_load(&cell, 1, out.data + places[i] * DIFFERENCE_CELL_SIZE);
+        cell.sum ^= i + 1;
+        cell.weighted ^= gf64_multiply(i + 1, 77);
+        sketch_store(&cell, 1, out.data + places[i] * DIFFERENCE_CELL_SIZE);
+    }
+    assert_int_equal(difference_finder_new(&finder, sides.own, sides.pages, sides.seed, NULL), 0);
+    assert_int_equal(difference_finder_add(finder, DIFFERENCE_CELLS, 0, out.data, out.len, &error),
+                     ERR_PROTOCOL);
+    assert_non_null(strstr(error.text, "makes no sense"));
+    difference_finder_free(finder);
+    difference_describer_free(describer);
+    buffer_release(&out);
+    sides_release(&sides);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact),
         cmocka_unit_test(test_equal_sides_take_one_flight),
+        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_first_flight),
+        cmocka_unit_test(test_describer_refuses),
+        cmocka_unit_test(test_finder_refuses),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_cells_that_contradict_each_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
