@@ -4,7 +4,21 @@
  * How much to ask for. After a flight that did not do, the finder estimates how many pages differ
  * (tally.h) and asks for the cells that so many need, but for no more than BYTES_PER_PAGE allow for
  * the fewest pages that are still believable. The flat list is asked for once it is smaller than
- * the cells that are missing.
+ * the cells that are missing. After the first flight the estimate is good to 11 %, after the second
+ * to 3 %.
+ *
+ * What that cost in 200 random sets for each count, of 111,292 pages:
+ *
+ *   pages that differ         300    340   1000   3000   10000   25745   37000
+ *   bytes a page, mean       27.3   24.1   26.3   21.3    19.7    19.2    19.4
+ *   bytes a page, worst      27.3   24.1   30.8   25.8    25.0    23.2    24.3
+ *   round trips, worst          1      1      2      3       3       3       3
+ *
+ * None was above 25 bytes a page and 8500. This is chance, not proof: a count that is estimated 3.5
+ * standard deviations too high costs more. Where between 30 and 55 % of all pages differ, the
+ * choice between cells and list can turn out wrong, by 2 % below 32 % and by up to 15 % of the list
+ * above 45 %. Asking for less (1.3 and 1.165 in cells_for) saved 1 to 5 % and missed the round
+ * trips once in 100 sets.
  */
 #include "protocol/page/difference.h"
 
@@ -200,8 +214,7 @@ void difference_finder_free(struct difference_finder *finder)
     free(finder);
 }
 
-/* Cells that will do for so many pages, nearly always: as measured, see the table in
- * tests/page/difference.c. */
+/* Cells that will do for so many pages, 99 times of 100, as measured, and some to spare. */
 static double cells_for(double pages)
 {
     double few = 1.38 * pages, many = 1.15 * pages + 400;

@@ -12,6 +12,7 @@
 #include "protocol/page/tally.h"
 
 #define BATCH 128 /* cells that are divided together */
+#define FEW   16  /* cells, or pages that may be meant by them */
 
 int peel_init(struct peel *peel, const uint8_t seed[SKETCH_SEED_SIZE], uint32_t pages,
               struct error *error)
@@ -104,6 +105,11 @@ static void solve(const struct peel *peel, const uint64_t *numbers, size_t count
     }
 }
 
+static int is_empty(const struct peel *peel, uint64_t cell)
+{
+    return peel->cells[cell].sum == 0 && peel->cells[cell].weighted == 0;
+}
+
 static void tally_cells(const struct peel *peel, const uint64_t *numbers, size_t count,
                         struct tally *tally)
 {
@@ -111,13 +117,9 @@ static void tally_cells(const struct peel *peel, const uint64_t *numbers, size_t
 
     solve(peel, numbers, count, pgnos);
     for (size_t i = 0; i < count; i++) {
-        const struct sketch_cell *cell = &peel->cells[numbers[i]];
-        int is_empty = cell->sum == 0 && cell->weighted == 0;
+        enum tally_content content = pgnos[i] != 0 ? TALLY_ONE : TALLY_SEVERAL;
 
-        tally_add(tally, numbers[i],
-                  is_empty        ? TALLY_NONE
-                  : pgnos[i] != 0 ? TALLY_ONE
-                                  : TALLY_SEVERAL);
+        tally_add(tally, numbers[i], is_empty(peel, numbers[i]) ? TALLY_NONE : content);
     }
 }
 
@@ -192,6 +194,18 @@ int peel_note(struct peel *peel, uint32_t pgno, uint64_t difference, struct erro
     return 0;
 }
 
+static int take_page(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error)
+{
+    int code;
+
+    if (++peel->steps > 2 * (uint64_t)peel->pages)
+        return error_set(error, ERR_PROTOCOL,
+                         "the other side's sketch of its pages makes no sense");
+    if ((code = peel_note(peel, pgno, difference, error)) == 0)
+        take_out(peel, pgno, difference, SKETCH_GAUGE_CELLS, peel->settled);
+    return code;
+}
+
 /* Look at up to BATCH queued cells. */
 static int peel_batch(struct peel *peel, struct error *error)
 {
@@ -210,19 +224,97 @@ static int peel_batch(struct peel *peel, struct error *error)
         /* A cell that changed since it was divided is in the queue again. */
         if (pgnos[i] == 0 || peel->is_queued[numbers[i]])
             continue;
-        if (++peel->steps > 2 * (uint64_t)peel->pages)
-            return error_set(error, ERR_PROTOCOL,
-                             "the other side's sketch of its pages makes no sense");
-        if ((code = peel_note(peel, pgnos[i], sums[i], error)) != 0)
+        if ((code = take_page(peel, pgnos[i], sums[i], error)) != 0)
             return code;
-        take_out(peel, pgnos[i], sums[i], SKETCH_GAUGE_CELLS, peel->settled);
+    }
+    return 0;
+}
+
+/* How many cells are not empty: counted up to `enough`. */
+static size_t count_left(const struct peel *peel, size_t enough)
+{
+    size_t left = 0;
+
+    for (uint64_t cell = SKETCH_GAUGE_CELLS; cell < peel->settled && left < enough; cell++)
+        left += !is_empty(peel, cell);
+    return left;
+}
+
+int peel_is_solved(const struct peel *peel)
+{
+    return count_left(peel, 1) == 0;
+}
+
+/* Pages of which no cell is empty, into pgnos; their number, or FEW + 1 where there are more than
+ * FEW. */
+static size_t list_suspects(const struct peel *peel, uint32_t pgnos[FEW])
+{
+    uint64_t places[SKETCH_PLACES_MAX];
+    size_t count = 0;
+
+    for (uint32_t pgno = 1; pgno <= peel->pages; pgno++) {
+        unsigned left = sketch_places(&peel->key, pgno, 0, peel->settled, places);
+
+        while (left > 0 && !is_empty(peel, places[left - 1]))
+            left--;
+        if (left > 0)
+            continue;
+        if (count == FEW)
+            return FEW + 1;
+        pgnos[count++] = pgno;
+    }
+    return count;
+}
+
+/* The two of the suspects that fall into the cell, or 0 where it is not two. */
+static int find_pair(const struct peel *peel, uint64_t cell, const uint32_t *suspects, size_t count,
+                     uint32_t pair[2])
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!sketch_falls_into(&peel->key, suspects[i], cell))
+            continue;
+        if (found == 2)
+            return 0;
+        pair[found++] = suspects[i];
+    }
+    return found == 2;
+}
+
+/*
+ * Where a few cells are left, most often two pages fall into the very same ones. Only pages without
+ * an empty cell can be meant; where just two of those fall into a cell, it is two equations for the
+ * two differences.
+ */
+static int peel_pair(struct peel *peel, int *is_changed, struct error *error)
+{
+    uint32_t suspects[FEW], pair[2];
+    size_t left = count_left(peel, FEW + 1), count;
+
+    *is_changed = 0;
+    if (left == 0 || left > FEW || (count = list_suspects(peel, suspects)) > FEW)
+        return 0;
+    for (uint64_t cell = SKETCH_GAUGE_CELLS; cell < peel->settled; cell++) {
+        struct sketch_cell held = peel->cells[cell];
+        uint64_t first;
+        int code;
+
+        if (is_empty(peel, cell) || !find_pair(peel, cell, suspects, count, pair))
+            continue;
+        first = gf64_multiply(held.weighted ^ gf64_multiply(held.sum, pair[1]),
+                              gf64_inverse(pair[0] ^ pair[1]));
+        *is_changed = 1;
+        if ((code = take_page(peel, pair[0], first, error)) != 0)
+            return code;
+        return take_page(peel, pair[1], held.sum ^ first, error);
     }
     return 0;
 }
 
 int peel_run(struct peel *peel, struct error *error)
 {
-    int code = 0;
+    int code = 0, is_changed = 1;
 
     for (size_t i = 0; i < peel->found_count; i++)
         if (peel->found[i].their_hash != 0)
@@ -232,17 +324,14 @@ int peel_run(struct peel *peel, struct error *error)
         if (cell >= SKETCH_GAUGE_CELLS)
             enqueue(peel, cell);
     peel->settled = peel->count;
-    while (code == 0 && peel->queue_count > 0)
-        code = peel_batch(peel, error);
+    for (int pairs = 0; code == 0 && is_changed; pairs++) {
+        while (code == 0 && peel->queue_count > 0)
+            code = peel_batch(peel, error);
+        is_changed = 0;
+        if (code == 0 && pairs < FEW) /* each looks at all pages: garbage must not make it go on */
+            code = peel_pair(peel, &is_changed, error);
+    }
     return code;
-}
-
-int peel_is_solved(const struct peel *peel)
-{
-    for (uint64_t cell = SKETCH_GAUGE_CELLS; cell < peel->settled; cell++)
-        if (peel->cells[cell].sum != 0 || peel->cells[cell].weighted != 0)
-            return 0;
-    return 1;
 }
 
 static int compare_pages(const void *left, const void *right)

@@ -23,7 +23,7 @@
  * later tier. */
 enum kind { PLAIN, SPARSE, DENSE };
 static const unsigned kind_ends[] = {18, 26, 32};
-static const unsigned kind_fields[] = {4, 3, 7};
+static const unsigned kind_fields[] = {3, 3, 7};
 static const double kind_per_tier[] = {1.0, 0.5, 6.0};
 
 static uint64_t mix(uint64_t x)
@@ -174,21 +174,35 @@ static double unspread(double y)
     return (sqrt(a * a + 4 * b * y) - a) / (2 * b);
 }
 
+static double kind_share(int kind)
+{
+    return (kind_ends[kind] - (kind > PLAIN ? kind_ends[kind - 1] : 0)) / 32.0;
+}
+
 double sketch_density(uint64_t first, uint64_t end)
 {
     double in_first = 0, per_tier = 0, begin;
 
     for (int kind = PLAIN; kind <= DENSE; kind++) {
-        double share = (kind_ends[kind] - (kind > PLAIN ? kind_ends[kind - 1] : 0)) / 32.0;
-
-        in_first += share * kind_fields[kind];
-        per_tier += share * kind_per_tier[kind];
+        in_first += kind_share(kind) * kind_fields[kind];
+        per_tier += kind_share(kind) * kind_per_tier[kind];
     }
     if (first < SKETCH_FIRST_CELLS)
         return in_first / FIRST_ORDINARY;
     begin = (double)(sketch_tier_end(first) / 2);
     return per_tier * (unspread((double)end / begin - 1) - unspread((double)first / begin - 1)) /
            (double)(end - first);
+}
+
+double sketch_places_variance(void)
+{
+    double mean = 0, square = 0;
+
+    for (int kind = PLAIN; kind <= DENSE; kind++) {
+        mean += kind_share(kind) * kind_per_tier[kind];
+        square += kind_share(kind) * kind_per_tier[kind] * kind_per_tier[kind];
+    }
+    return square / (mean * mean) - 1;
 }
 
 /* Flip the bit of the gauge, which begins at cells[0], that the hash names, if it names one. */

@@ -103,14 +103,23 @@ static double fallen(const struct tally *tally, double best, double limit, doubl
     return limit;
 }
 
-/* The likelihood of a normal distribution falls by z^2/2 within z standard deviations. */
+/*
+ * The likelihood of a normal distribution falls by z^2/2 within z standard deviations. But cells
+ * are not quite independent: a few pages fall into many of them, so how many of those differ, by
+ * chance, moves all cells at once.
+ */
 struct tally_estimate tally_estimate(const struct tally *tally, double least, double most)
 {
-    double best = most_likely(tally, log(least), log(most));
+    double log_best = most_likely(tally, log(least), log(most)), best = exp(log_best);
+    double low = exp(fallen(tally, log_best, log(least), 6.125));
+    double high = exp(fallen(tally, log_best, log(most), 2.0));
+    double common = sqrt(sketch_places_variance() * best);
 
+    low = best - hypot(best - low, 3.5 * common);
+    high = best + hypot(high - best, 2 * common);
     return (struct tally_estimate){
-        .low = exp(fallen(tally, best, log(least), 4.5)),
-        .likely = exp(best),
-        .high = exp(fallen(tally, best, log(most), 2.0)),
+        .low = low < least ? least : low,
+        .likely = best,
+        .high = high > most ? most : high,
     };
 }

@@ -27,7 +27,7 @@ struct tally {
 };
 
 struct tally_estimate {
-    double low; /* three standard deviations below */
+    double low; /* three and a half standard deviations below */
     double likely;
     double high; /* two standard deviations above */
 };

@@ -322,6 +322,48 @@ static void test_garbage(void **state)
     }
 }
 
+/* The first two pages, of a seed, that fall into the very same cells of the first flight: no cell
+ * holds one alone. */
+static void find_twins(const struct sides *sides, uint32_t twins[2])
+{
+    uint64_t one[SKETCH_PLACES_MAX], other[SKETCH_PLACES_MAX];
+    uint32_t *pgnos =
+        calloc(512 * 512, sizeof(*pgnos)); /* the last page whose first two cells these are */
+    struct sketch_key key;
+
+    assert_non_null(pgnos);
+    sketch_key_init(&key, sides->seed);
+    for (uint32_t pgno = 1; pgno <= sides->pages; pgno++) {
+        unsigned count = sketch_places(&key, pgno, 0, DIFFERENCE_FIRST_CELLS, one);
+        uint32_t *last = &pgnos[one[0] * 512 + one[1]];
+
+        if (*last != 0 && sketch_places(&key, *last, 0, DIFFERENCE_FIRST_CELLS, other) == count &&
+            memcmp(one, other, count * sizeof(*one)) == 0) {
+            twins[0] = *last;
+            twins[1] = pgno;
+            free(pgnos);
+            return;
+        }
+        *last = pgno;
+    }
+    fail_msg("no two pages share all cells");
+}
+
+static void test_two_pages_in_the_same_cells(void **state)
+{
+    uint32_t twins[2];
+    struct sides sides;
+
+    (void)state;
+    sides_init(&sides, 1, 50000, 0);
+    find_twins(&sides, twins);
+    sides.own[twins[0] - 1].low ^= 5;
+    sides.own[twins[1] - 1].low ^= 6;
+    sides.differing = 2;
+    assert_int_equal(converse(&sides, UINT64_MAX).round_trips, 1);
+    sides_release(&sides);
+}
+
 /* Two cells that each claim another old hash of one page: taking it out of one puts it back into
  * the other. */
 static void test_cells_that_contradict_each_other(void **state)
@@ -367,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_exact),
         cmocka_unit_test(test_equal_sides_take_one_flight),
         cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_two_pages_in_the_same_cells),
         cmocka_unit_test(test_first_flight),
         cmocka_unit_test(test_describer_refuses),
         cmocka_unit_test(test_finder_refuses),
