@@ -36,8 +36,7 @@
 #define BYTES_BASE     8400
 /* Cells for at most so many pages are asked for beyond the likely need, to save a round trip. */
 #define SPARE_PAGES 2000
-/* The list is asked for where the cells that are likely missing weigh more than this share of it.
- */
+/* The list is asked for where the cells that are likely missing weigh more than this part of it. */
 #define LIST_SHARE 0.9
 
 _Static_assert(DIFFERENCE_FIRST_CELLS == SKETCH_FIRST_CELLS, "the first flight is the first tier");

@@ -8,8 +8,10 @@
  *
  * All arithmetic is on unsigned 64-bit integers modulo 2^64; >> shifts zeros in.
  *
- *   mix(x):  x ^= x >> 30; x *= 0xbf58476d1ce4e5b9; x ^= x >> 27; x *= 0x94d049bb133111eb; x ^= x
- * >> 31 (the finalizer of SplitMix64) k0, k1:  the seed's 16 bytes as two little-endian words
+ *   mix(x), the finalizer of SplitMix64:
+ *       x ^= x >> 30; x *= 0xbf58476d1ce4e5b9;
+ *       x ^= x >> 27; x *= 0x94d049bb133111eb; x ^= x >> 31
+ *   k0, k1: the seed's 16 bytes as two little-endian words
  *   word(i): mix(mix(i + k0) ^ k1), for the page number i, from 1
  *   draw(i, n): mix(word(i) + n * 0x9e3779b97f4a7c15)
  *   kind(i): word(i) >> 59, which is 0 to 31: below 18 PLAIN, below 26 SPARSE, else DENSE
@@ -19,11 +21,16 @@
  * 16 + (field * 496 >> 16) of its fields 0 to 2, where DENSE of its fields 0 to 6.
  *
  * Cells from 512 on come in tiers: tier t, from 1, is the cells B to 2B - 1 with B = 512 * 2^(t-1).
- * With place(u) = B + (B * y >> 32), y = u * (0xa8000000 + (0x58000000 * u >> 32)) >> 32, for u of
- * 32 bits, which spreads evenly over the logarithm of the cell number, page i falls into PLAIN:
- * place(lower half of draw(i, 4t)) SPARSE: the same where bit 63 of draw(i, 4t) is 0, else into
- * none DENSE:  place of the lower and upper halves of draw(i, 4t), draw(i, 4t + 1) and draw(i, 4t +
- * 2)
+ * The place of 32 bits u spreads evenly over the logarithm of the cell number:
+ *
+ *   place(u): B + (B * y >> 32)
+ *   where y = u * (0xa8000000 + (0x58000000 * u >> 32)) >> 32
+ *
+ * Into which cells of tier t page i falls:
+ *
+ *   PLAIN:  place(lower half of draw(i, 4t))
+ *   SPARSE: the same where bit 63 of draw(i, 4t) is 0, else none
+ *   DENSE:  the places of both halves of draw(i, 4t), draw(i, 4t + 1) and draw(i, 4t + 2)
  *
  * A page falls into a cell once, however often the rule names it. With h the low 64 bits of the
  * page's hash, each of these cells has h XORed to its first word and h * i, a product in GF(2^64)
@@ -45,12 +52,14 @@
  * 10000 and 25,745 differing pages (medians of simulations), and how many pages 512 cells find
  * nearly always:
  *
- *   the paper's mapping, alpha 0.5                    1.37  1.35  1.35  1.37   320   20 cells a
- * page its three kinds of alpha 0.11, 0.68, 0.82         1.15  1.13  1.11  1.11   (a)   25 tiers,
- * one kind: 3 cells, then 1.4 a tier         1.42  1.53  1.52  1.51   380   12 tiers, two kinds: 82
- * % 3, then 1; 18 % 6, then 6  1.28  1.29  1.24  1.26   380   15 tiers, three kinds, as above
- * 1.21  1.20  1.17  1.17   380   14 (a) one time in 60, 300 pages are not found in 512 cells: some
- * pages fall into two cells or fewer.
+ *   the paper's, alpha 0.5           1.37  1.35  1.35  1.37   320   20 cells a page
+ *   its alphas 0.11, 0.68, 0.82      1.15  1.13  1.11  1.11   (a)   25
+ *   tiers, one kind: 3, then 1.4     1.42  1.53  1.52  1.51   380   12
+ *   tiers, two kinds (b)             1.28  1.29  1.24  1.26   380   15
+ *   tiers, three kinds, as above     1.21  1.20  1.17  1.17   380   14
+ *
+ * (a) 300 pages are not found one time in 60: some fall into two cells or fewer. (b) 82 % of the
+ * pages into 3 of the first cells and 1 of each tier, 18 % into 6 and 6.
  *
  * The three kinds by tiers were taken: at large counts nearly as good as the best, at 300 without
  * its failures.
