@@ -7,14 +7,11 @@
 
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/log.h"
+#include "protocol/link/ssh_quote.h"
 
 /* Read so many chunks before others get their turn. */
 #define READ_TURNS 16
-
-/* Where programs are put that a shell without a login profile does not look for. */
-#define MORE_PATH                                                                                  \
-    "PATH=\"$PATH:$HOME/bin:$HOME/.local/bin:/usr/local/bin:/usr/bin:/opt/homebrew/bin:"           \
-    "/opt/local/bin\" "
 
 struct ssh_chunk {
     struct ssh_chunk *next;
@@ -287,7 +284,7 @@ static void keep_exit(struct ssh_channel *self)
     if (libssh2_channel_get_exit_signal(self->channel, &signal, &len, NULL, NULL, NULL, NULL) ==
             0 &&
         signal != NULL) {
-        snprintf(self->exit_signal, sizeof(self->exit_signal), "%.*s", (int)len, signal);
+        log_sanitize(signal, len, self->exit_signal, sizeof(self->exit_signal));
         libssh2_free(self->session, signal);
     }
 }
@@ -317,7 +314,7 @@ static int tick_retry(struct ssh_channel *self, struct error *error)
     if (libssh2_channel_free(self->channel) == LIBSSH2_ERROR_EAGAIN)
         return SSH_CHANNEL_AGAIN;
     self->channel = NULL;
-    if (asprintf(&command, MORE_PATH "%s", self->command) < 0)
+    if (asprintf(&command, SSH_MORE_PATH "%s", self->command) < 0)
         return error_set(error, ERR_INTERNAL, "out of memory for a command");
     free(self->command);
     self->command = command;

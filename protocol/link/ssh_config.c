@@ -86,10 +86,11 @@ static int read_file(struct reader *reader, int must_exist)
     char *text = NULL;
     int rc = ssh_file_read(reader->file, LIMIT_SSH_FILE, &text, NULL, reader->error);
 
+    if (rc == ERR_NO_DATABASE && must_exist)
+        return error_set(reader->error, ERR_USAGE, "there is no SSH configuration %s",
+                         reader->file);
     if (rc == ERR_NO_DATABASE)
-        return must_exist ? error_set(reader->error, ERR_USAGE, "there is no SSH configuration %s",
-                                      reader->file)
-                          : 0;
+        return error_set(reader->error, ERR_NONE, "%s", "");
     if (rc == 0)
         rc = read_text(reader, text);
     free(text);

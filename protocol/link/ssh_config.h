@@ -20,7 +20,10 @@
 
 struct error;
 
-/* StrictHostKeyChecking. "ask", the default, is yes: there may be nobody to ask. */
+/*
+ * StrictHostKeyChecking. "ask", the default, is yes: there may be nobody to ask. "no" lets in a
+ * host that is met for the first time, as accept-new does, but never one whose key has changed.
+ */
 enum ssh_strict { SSH_STRICT_UNSET, SSH_STRICT_YES, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
 
 struct ssh_file_list {

@@ -78,8 +78,10 @@ int ssh_known_hosts_read_file(struct ssh_known_hosts *known, const char *path, s
     char *text = NULL;
     int rc = ssh_file_read(path, LIMIT_SSH_FILE, &text, NULL, error);
 
-    if (rc == ERR_NO_DATABASE)
+    if (rc == ERR_NO_DATABASE) {
+        error_set(error, ERR_NONE, "%s", "");
         return 0;
+    }
     if (rc == 0)
         rc = ssh_known_hosts_read_text(known, text, path, error);
     free(text);

@@ -7,6 +7,8 @@
  *   link_probe ssh [KEY=VALUE...] HOST COMMAND  through link_ssh; the keys: user, port, config,
  * known_hosts, identity (as often as wanted), accept_new, timeout_ms, keepalive_s
  *
+ *   link_probe outside PROGRAM [KEY=VALUE...] HOST COMMAND  through link_outside_ssh
+ *
  * Options, before the kind of link: --no-stdin (write nothing and do not shut down), --close-after
  * N (link_close once N bytes came), --pause-ms N (pause so long after each delivery).
  *
@@ -24,6 +26,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/link/fd_source.h"
 #include "protocol/link/link.h"
+#include "protocol/link/link_outside_ssh.h"
 #include "protocol/link/link_process.h"
 #include "protocol/link/link_ssh.h"
 #include "protocol/link/link_stdio.h"
@@ -40,6 +43,7 @@ struct probe {
     int has_stdin_ended;
     long close_after; /* -1: never */
     int pause_ms;
+    int is_paused;
 };
 
 static void source_closed(struct fd_source *source)
@@ -87,6 +91,7 @@ static void resume_cb(uv_timer_t *timer)
 {
     struct probe *probe = timer->data;
 
+    probe->is_paused = 0;
     if (probe->link != NULL)
         link_resume(probe->link);
 }
@@ -95,6 +100,7 @@ static void on_bytes(void *user, const uint8_t *data, size_t len)
 {
     struct probe *probe = user;
 
+    assert(!probe->is_paused);
     if (probe->is_echo) {
         uint8_t *copy = malloc(len);
 
@@ -114,6 +120,7 @@ static void on_bytes(void *user, const uint8_t *data, size_t len)
         link_close(probe->link);
     if (probe->pause_ms > 0) {
         link_pause(probe->link);
+        probe->is_paused = 1;
         uv_timer_start(&probe->resume_timer, resume_cb, (uint64_t)probe->pause_ms, 0);
     }
 }
@@ -187,7 +194,8 @@ static char **read_ssh_options(char **argv, struct link_ssh_options *options)
     return argv;
 }
 
-static int open_ssh(struct probe *probe, char **argv, struct error *error)
+/* program: an outside ssh, or NULL for link_ssh. */
+static int open_ssh(struct probe *probe, const char *program, char **argv, struct error *error)
 {
     struct link_ssh_options options = {.program = NULL};
 
@@ -196,6 +204,9 @@ static int open_ssh(struct probe *probe, char **argv, struct error *error)
         exit(usage());
     options.host = argv[0];
     options.command = argv[1];
+    if (program != NULL)
+        return link_outside_ssh_new(&probe->loop, &callbacks, probe, program, &options,
+                                    &probe->link, error);
     return link_ssh_new(&probe->loop, &callbacks, probe, &options, &probe->link, error);
 }
 
@@ -214,7 +225,9 @@ static int open_link(struct probe *probe, char **argv, struct error *error)
         return link_process_new(&probe->loop, &callbacks, probe, &options, &probe->link, error);
     }
     if (strcmp(argv[0], "ssh") == 0)
-        return open_ssh(probe, argv + 1, error);
+        return open_ssh(probe, NULL, argv + 1, error);
+    if (strcmp(argv[0], "outside") == 0 && argv[1] != NULL)
+        return open_ssh(probe, argv[1], argv + 2, error);
     exit(usage());
 }
 

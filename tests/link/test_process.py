@@ -142,7 +142,7 @@ class Stdio(unittest.TestCase):
         finally:
             os.close(leader)
         self.assertEqual((result.status, result.code), (64, "USAGE"))
-        self.assertIn("terminal", result.text)
+        self.assertIn("not by hand", result.text)
 
     def test_reader_gone(self):
         reader, writer = os.pipe()

@@ -163,6 +163,47 @@ class MissingProgram(WithSshd):
         self.assertEqual(result.code, "NO_PROGRAM", result.stderr)
 
 
+class OutsideSsh(WithSshd):
+    def run_outside(self, *words, program="ssh", command="cat", **kwargs):
+        return probe.run("outside", program, "config=" + self.sshd.client_config, "identity=" + self.key, *words,
+                         "origin", command, **kwargs)
+
+    def test_copies_both_ways(self):
+        result = self.run_outside(stdin=BIG)
+        self.assert_works(result)
+        self.assertEqual(result.stdout, BIG)
+
+    def test_options_reach_it(self):
+        script = self.sshd.path("outside_ssh")
+        write_script(script, '#!/bin/sh\nfor word; do echo "<$word>"; done\n')
+        result = self.run_outside("user=app", "port=2222", "accept_new=1", "known_hosts=/k", "timeout_ms=1500",
+                                  "keepalive_s=7", program=script, command="program 'a b'")
+        words = result.stdout.decode().splitlines()
+        for word in ("<-p2222>", "<-lapp>", "<-oStrictHostKeyChecking=accept-new>", "<-oUserKnownHostsFile=/k>",
+                     "<-oConnectTimeout=2>", "<-oServerAliveInterval=7>", f"<{self.key}>"):
+            self.assertIn(word, words)
+        self.assertEqual(words[-3:-1], ["<-->", "<origin>"])
+        self.assertTrue(words[-1].endswith(" program 'a b'>"), words)
+
+    def test_far_program_is_missing(self):
+        result = self.run_outside(command="lockstep-nowhere")
+        self.assertEqual((result.status, result.code), (69, "NO_PROGRAM"))
+        self.assertIn("--exe PATH", result.text)
+
+    def test_ssh_is_missing(self):
+        result = self.run_outside(program="/nonexistent/ssh")
+        self.assertEqual((result.status, result.code), (69, "NO_PROGRAM"))
+        self.assertIn("--ssh PATH", result.text)
+
+    def test_ssh_that_cannot_log_in(self):
+        self.sshd.forget_keys()
+        self.addCleanup(self.sshd.allow, self.key)
+        result = self.run_outside()
+        self.assertEqual((result.status, result.code), (68, "NO_LINK"))
+        self.assertIn("status 255 before it said anything", result.text)
+        self.assertIn("Permission denied", result.text)
+
+
 class HostKeys(WithSshd):
     def known(self, *lines):
         path = self.sshd.path("other_known_hosts")
