@@ -207,6 +207,7 @@ void btree_page_pack(struct btree_page *bp, uint8_t *page, uint8_t *scratch)
 
         offset -= cell->size;
         memcpy(scratch + offset, page + cell->offset, cell->size);
+        put16(scratch + bp->header_size + 2 * i, offset);
         cell->offset = (uint16_t)offset;
     }
     memcpy(page, scratch, bp->page_size);

@@ -1,6 +1,7 @@
 #include "protocol/page/compress.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <zstd.h>
 
 #include "protocol/base/buffer.h"
@@ -8,6 +9,10 @@
 #include "protocol/base/limits.h"
 
 enum { MODE_BARE = 0, MODE_ZSTD = 1, MODE_UNKNOWN = 2 };
+
+#define THREADS_MAX       4       /* that compress one stream */
+#define THREADS_LEVEL_MAX 5       /* above, each thread would need 10 MiB and more */
+#define THREAD_PART       1048576 /* bytes of the stream that a thread takes at once */
 
 struct compressor {
     ZSTD_CCtx *zstd; /* NULL where the stream is bare */
@@ -21,6 +26,18 @@ struct decompressor {
     const uint8_t *data; /* fed and not yet taken; borrowed */
     size_t len;
 };
+
+/* Let threads of zstd's own compress, each a part of the stream: what comes out is the same for any
+ * number of them. */
+static void use_threads(ZSTD_CCtx *zstd)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : (int)cores;
+
+    /* A library that was built without threads refuses this, and does the work itself. */
+    ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, threads);
+    ZSTD_CCtx_setParameter(zstd, ZSTD_c_jobSize, THREAD_PART);
+}
 
 int compressor_new(struct compressor **compressor, int level, struct error *error)
 {
@@ -39,6 +56,8 @@ int compressor_new(struct compressor **compressor, int level, struct error *erro
     if (level > COMPRESS_LEVEL_MAX)
         level = COMPRESS_LEVEL_MAX;
     ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, level);
+    if (level <= THREADS_LEVEL_MAX)
+        use_threads(c->zstd);
     return 0;
 }
 

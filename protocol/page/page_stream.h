@@ -6,7 +6,8 @@
  *   kind, its two lowest bits:
  *      WHOLE 0   page_size bytes in the column of the pages
  *      ZERO  1   a page of zeros
- *      MOVED 2   the number of an old page follows; its content is this page's now
+ *      MOVED 2   the number of an old page follows, as the distance from the one of the MOVED before, zigzag-coded; its
+ *                content is this page's now
  *      PATCH 3   made from old pages and new bytes, as patch.h has it
  *   4   coded: the cell pointers of what comes out are coded (btree_page.h)
  *   8   the old page of the same number joins the window (patch.h) as it is

@@ -21,9 +21,10 @@ struct page_stream_reader {
     page_stream_fetch *fetch;
     void *fetch_arg;
     uint32_t last_pgno;
-    uint32_t last_join; /* old page that joined the window last, of those that were packed */
-    int saw_end;        /* the byte behind the last block was read */
-    int in_block;       /* `columns` stands in a whole block */
+    uint32_t last_join;  /* old page that joined the window last, of those that were packed */
+    uint32_t last_moved; /* old page that a record named last as one that moved */
+    int saw_end;         /* the byte behind the last block was read */
+    int in_block;        /* `columns` stands in a whole block */
     struct decompressor *decompressor; /* owned */
     struct buffer block;               /* what of the block is there */
     struct page_block_reader columns;  /* where reading stands in it */
@@ -139,12 +140,22 @@ static int join(struct page_stream_reader *r, uint32_t pgno, int pack, struct er
     return rc;
 }
 
+/* Read the distance from page number *pgno to another, which it becomes. */
+static int get_distance(struct page_stream_reader *r, uint32_t *pgno, struct error *error)
+{
+    uint32_t distance;
+    int rc = page_block_get(&r->columns, COLUMN_HEADS, &distance, error);
+
+    if (rc == 0)
+        *pgno += (uint32_t)patch_unzigzag(distance);
+    return rc;
+}
+
 /* Let the old pages that the record names join the window. *others: how many, apart from the page's
  * own. */
 static int read_joins(struct page_stream_reader *r, uint32_t pgno, uint32_t record,
                       uint32_t *others, struct error *error)
 {
-    uint32_t distance;
     int rc = 0;
 
     *others = 0;
@@ -159,8 +170,7 @@ static int read_joins(struct page_stream_reader *r, uint32_t pgno, uint32_t reco
         rc = error_set(error, ERR_PROTOCOL, "the stream of pages builds a page on %lu others",
                        (unsigned long)*others);
     for (uint32_t i = 0; i < *others && rc == 0; i++) {
-        rc = page_block_get(&r->columns, COLUMN_HEADS, &distance, error);
-        r->last_join += rc == 0 ? (uint32_t)patch_unzigzag(distance) : 0;
+        rc = get_distance(r, &r->last_join, error);
         if (rc == 0)
             rc = join(r, r->last_join, 1, error);
     }
@@ -172,7 +182,6 @@ static int read_content(struct page_stream_reader *r, uint32_t record, uint32_t 
                         struct error *error)
 {
     const uint8_t *bytes;
-    uint32_t from;
     int rc;
 
     switch (record & RECORD_KIND) {
@@ -185,8 +194,8 @@ static int read_content(struct page_stream_reader *r, uint32_t record, uint32_t 
         memset(r->page, 0, r->page_size);
         return 0;
     case RECORD_MOVED:
-        rc = page_block_get(&r->columns, COLUMN_HEADS, &from, error);
-        return rc == 0 ? fetch_old(r, from, r->page, error) : rc;
+        rc = get_distance(r, &r->last_moved, error);
+        return rc == 0 ? fetch_old(r, r->last_moved, r->page, error) : rc;
     default:
         return patch_apply(&r->window, &r->columns, (record & RECORD_OWN) != 0 ? others : 0,
                            r->page, error);

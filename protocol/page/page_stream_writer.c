@@ -20,17 +20,24 @@
 #define BLOCK_PAGES 256u                   /* pages in a block, at most */
 #define BLOCK_BYTES (LIMIT_PAGE_BLOCK / 4) /* a block that has this many is written */
 
-/* Changed pages without likeness to their old content, after which the index of kin is made: these
- * and one in 1024. */
-#define STRANGERS_MIN 16u
+/*
+ * The index of kin is made once this many pages, and one for 1024 old ones, are nothing like their
+ * old content, and they are every third of those that had to be made anew. After a VACUUM that is
+ * so at once; among scattered changes it is not, and reading all old pages would cost more than it
+ * saves.
+ */
+#define STRANGERS_MIN   8u
+#define STRANGERS_SHARE 3u
 
 struct page_stream_writer {
     uint32_t page_size;
     uint32_t last_pgno;   /* page number of the record before; 0 at the start */
     uint32_t last_join;   /* old page that joined the window last, of those that were packed */
+    uint32_t last_moved;  /* old page that was sent last as one that moved */
     uint32_t count;       /* records added */
     uint32_t block_pages; /* of them, those in the block */
-    uint32_t strangers;   /* pages that are nothing like their old content */
+    uint32_t changed;     /* pages with known old content that did not move as a whole */
+    uint32_t strangers;   /* of them, those that are nothing like it */
     struct page_stream_base base;  /* what is known of the old pages; page_count 0 for nothing */
     struct compressor *compressor; /* owned */
     struct page_moves *moves;      /* owned; NULL before it is needed */
@@ -163,7 +170,19 @@ static int wants_kin(struct page_stream_writer *w)
 {
     if (w->kin != NULL || w->base.fetch == NULL)
         return 0;
-    return ++w->strangers > STRANGERS_MIN + w->base.page_count / 1024;
+    w->strangers++;
+    return w->strangers >= STRANGERS_MIN + w->base.page_count / 1024 &&
+           w->strangers >= w->changed / STRANGERS_SHARE;
+}
+
+/* Write the number of an old page as its distance from *last, which becomes that number. */
+static int put_distance(struct page_stream_writer *w, uint32_t pgno, uint32_t *last,
+                        struct error *error)
+{
+    uint32_t distance = patch_zigzag((int32_t)(pgno - *last));
+
+    *last = pgno;
+    return page_block_put(&w->block, COLUMN_HEADS, distance, error);
 }
 
 static int put_joins(struct page_stream_writer *w, const struct patch_joins *joins,
@@ -173,12 +192,8 @@ static int put_joins(struct page_stream_writer *w, const struct patch_joins *joi
 
     if (joins->count > 0)
         rc = page_block_put(&w->block, COLUMN_HEADS, joins->count, error);
-    for (uint32_t i = 0; i < joins->count && rc == 0; i++) {
-        int32_t distance = (int32_t)(joins->pgno[i] - w->last_join);
-
-        rc = page_block_put(&w->block, COLUMN_HEADS, patch_zigzag(distance), error);
-        w->last_join = joins->pgno[i];
-    }
+    for (uint32_t i = 0; i < joins->count && rc == 0; i++)
+        rc = put_distance(w, joins->pgno[i], &w->last_join, error);
     return rc;
 }
 
@@ -275,7 +290,7 @@ static int add_record(struct page_stream_writer *w, uint32_t pgno, const uint8_t
         rc = find_moved(w, pgno, hash_low, &moved_from, error);
     if (rc == 0 && moved_from != 0) {
         rc = put_head(w, pgno, RECORD_MOVED, NULL, error);
-        return rc == 0 ? page_block_put(&w->block, COLUMN_HEADS, moved_from, error) : rc;
+        return rc == 0 ? put_distance(w, moved_from, &w->last_moved, error) : rc;
     }
     if (pgno != 1)
         btree_page_parse(&w->btree, page);
@@ -283,6 +298,7 @@ static int add_record(struct page_stream_writer *w, uint32_t pgno, const uint8_t
         rc = add_patch(w, pgno, page, known && (alike || w->kin == NULL), &found, error);
     else if (rc == 0)
         rc = add_whole(w, pgno, page, RECORD_WHOLE, NULL, error);
+    w->changed += known != 0;
     if (rc == 0 && known && !alike && found < w->page_size / 4 && wants_kin(w))
         rc = make_kin(w, error);
     return rc;

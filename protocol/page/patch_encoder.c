@@ -278,7 +278,7 @@ static void try_shifts(const struct patch_encoder *e, const struct pass *pass, s
     const uint8_t *wanted = pass->page + pass->at;
 
     if ((in_pointers && pass->coded) || pass->at + 4 > e->page_size ||
-        (pass->literals >= 8 && (pass->literals >= 64 || pass->literals % 4 != 0)))
+        (pass->literals >= 2 && (pass->literals >= 16 || pass->literals % 4 != 0)))
         return;
     for (uint32_t offset = low; offset <= high; offset += step) {
         if (memcmp(old + offset, wanted, 4) == 0)
