@@ -170,6 +170,17 @@ static int check_pull(struct session *session, const struct message_pull *pull, 
     return 0;
 }
 
+static int start_sending(struct session *session, const struct message_pull *pull, uint64_t version, struct error *error)
+{
+    const struct sender_options options = {.theirs = pull->geometry,
+                                           .seed = pull->seed,
+                                           .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
+                                           .version = version,
+                                           .level = session->options.level};
+
+    return sender_new(&session->sender, &session->copy, &options, error);
+}
+
 static int hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out, struct error *error)
 {
     struct local_copy *copy = &session->copy;
@@ -199,7 +210,7 @@ static int hear_pull(struct session *session, const struct message_pull *pull, s
     /* In rollback mode writers are held up only while pages are read: the sender holds the snapshot again then. */
     if (!copy->state.is_wal && !session->hold)
         local_copy_let_go(copy);
-    rc = sender_new(&session->sender, copy, &pull->geometry, pull->seed, version, session->options.level, error);
+    rc = start_sending(session, pull, version, error);
     if (rc == 0)
         move_to(session, SENDING);
     return rc;
@@ -304,7 +315,7 @@ static int check_base(const struct session *session, struct error *error)
     const struct local_copy *copy = &session->copy;
     uint64_t version = sidecar_version_of(&copy->book, copy->geometry.root);
 
-    if ((push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET)) ||
+    if ((!(push->flags & SYNC_DIRECT) && (push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET))) ||
         memcmp(push->base_root, copy->geometry.root, ROOT_SIZE) == 0 ||
         memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0)
         return 0;
@@ -367,25 +378,6 @@ static int change_page_size(struct session *session, struct error *error)
     return rc;
 }
 
-static int start_receiving(struct session *session, struct error *error)
-{
-    struct local_copy *copy = &session->copy;
-    int rc;
-
-    /* Writers must not wait for the transfer. */
-    local_copy_let_go(copy);
-    /* The replica saw no pages in HELLO and sends all of them: nothing to go on from. */
-    if (copy->geometry.page_count == 0) {
-        rc = local_copy_open_partial(copy, session->push.geometry.page_size, 0, error);
-        if (rc != 0)
-            return rc;
-    }
-    rc = receiver_new(&session->receiver, copy, &session->push.geometry, session->push.seed, error);
-    if (rc == 0)
-        move_to(session, RECEIVING);
-    return rc;
-}
-
 static void fill_record(struct session *session)
 {
     const struct message_push *push = &session->push;
@@ -397,6 +389,34 @@ static void fill_record(struct session *session)
     memcpy(record->new_root, push->geometry.root, sizeof(record->new_root));
     record->fence = push->fence;
     snprintf(record->instance, sizeof(record->instance), "%s", push->instance);
+}
+
+static int begin_commit(void *arg, struct error *error)
+{
+    struct session *session = arg;
+    int rc = sidecar_join(session->copy.sidecar, session->lineage, session->hash_key, 0, error);
+
+    return rc != 0 ? rc : sidecar_begin_push(session->copy.sidecar, &session->record, error);
+}
+
+static int start_receiving(struct session *session, struct error *error)
+{
+    const struct receiver_hooks hooks = {.before_commit = begin_commit, .arg = session};
+    struct local_copy *copy = &session->copy;
+    int describe = !(session->push.flags & SYNC_DIRECT);
+    int rc = 0;
+
+    /* Writers must not wait for the transfer. */
+    if (!copy->state.is_wal)
+        local_copy_let_go(copy);
+    /* The replica saw no pages in HELLO and sends all of them: nothing to go on from. */
+    if (copy->geometry.page_count == 0)
+        rc = local_copy_open_partial(copy, session->push.geometry.page_size, 0, error);
+    if (rc == 0)
+        rc = receiver_new(&session->receiver, copy, &session->push.geometry, session->push.seed, describe, &hooks, error);
+    if (rc == 0)
+        move_to(session, RECEIVING);
+    return rc;
 }
 
 static int hear_push(struct session *session, const struct message_push *push, struct buffer *out, struct error *error)
@@ -428,17 +448,9 @@ static int hear_push(struct session *session, const struct message_push *push, s
     return start_receiving(session, error);
 }
 
-static int begin_commit(void *arg, struct error *error)
-{
-    struct session *session = arg;
-    int rc = sidecar_join(session->copy.sidecar, session->lineage, session->hash_key, 0, error);
-
-    return rc != 0 ? rc : sidecar_begin_push(session->copy.sidecar, &session->record, error);
-}
-
 static int speak_apply(struct session *session, struct buffer *out, struct error *error)
 {
-    int rc = receiver_apply(session->receiver, begin_commit, session, error);
+    int rc = receiver_apply(session->receiver, error);
 
     if (rc == ERR_MOVED)
         error->code = rc = ERR_STALE_BASE;

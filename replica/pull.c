@@ -167,10 +167,21 @@ static int change_page_size(struct pull *pull, struct error *error)
     return rc != 0 ? rc : local_copy_scan(copy, pull->hello.hash_key, error);
 }
 
+/* Should this process die between the commit and the end, the next one knows by this that the content came from the origin. */
+static int before_commit(void *arg, struct error *error)
+{
+    struct pull *pull = arg;
+    struct sidecar *sidecar = pull->copy->sidecar;
+    int rc = sidecar_join(sidecar, pull->hello.lineage, pull->hello.hash_key, 1, error);
+
+    return rc != 0 ? rc : sidecar_set_incoming(sidecar, pull->hello.geometry.root, error);
+}
+
 static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
     struct message_pull *request = &message.pull;
+    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull};
     struct local_copy *copy = pull->copy;
     int rc;
 
@@ -182,6 +193,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
     random_bytes(pull->seed, sizeof(pull->seed));
     if (copy->book.has_lineage)
         memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
+    request->flags = copy->partial != NULL ? SYNC_PARTIAL : 0;
     request->geometry = copy->geometry;
     request->version = copy->book.base_version;
     memcpy(request->seed, pull->seed, sizeof(request->seed));
@@ -193,9 +205,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
         move_to(pull, CONFIRMING);
         return 0;
     }
-    /* Local writers must not wait for the transfer. */
-    local_copy_let_go(copy);
-    rc = receiver_new(&pull->receiver, copy, &pull->hello.geometry, pull->seed, error);
+    rc = receiver_new(&pull->receiver, copy, &pull->hello.geometry, pull->seed, 1, &hooks, error);
     if (rc == 0)
         move_to(pull, RECEIVING);
     return rc;
@@ -242,20 +252,10 @@ static int hear_confirmation(struct pull *pull, const struct message_end *end, s
     return finish(pull, end->version, error);
 }
 
-/* Should this process die between the commit and the end, the next one knows by this that the content came from the origin. */
-static int before_commit(void *arg, struct error *error)
-{
-    struct pull *pull = arg;
-    struct sidecar *sidecar = pull->copy->sidecar;
-    int rc = sidecar_join(sidecar, pull->hello.lineage, pull->hello.hash_key, 1, error);
-
-    return rc != 0 ? rc : sidecar_set_incoming(sidecar, pull->hello.geometry.root, error);
-}
-
 static int speak_apply(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_RECEIPT};
-    int rc = receiver_apply(pull->receiver, before_commit, pull, error);
+    int rc = receiver_apply(pull->receiver, error);
 
     pull->result.pages = receiver_pages(pull->receiver);
     if (rc == 0)

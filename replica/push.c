@@ -217,6 +217,7 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
 {
     struct message message = {.type = MESSAGE_PUSH};
     struct geometry theirs = push->hello.geometry;
+    struct sender_options options = {0};
     struct local_copy *copy = push->copy;
     int rc;
 
@@ -232,7 +233,10 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
         move_to(push, AWAITING_RECEIPT);
         return 0;
     }
-    rc = sender_new(&push->sender, copy, &theirs, push->request.seed, 0, push->options.level, error);
+    options.theirs = theirs;
+    options.seed = push->request.seed;
+    options.level = push->options.level;
+    rc = sender_new(&push->sender, copy, &options, error);
     if (rc == 0)
         move_to(push, SENDING);
     return rc;

@@ -7,6 +7,7 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/page/arrivals.h"
 #include "protocol/page/difference.h"
 #include "protocol/page/first_copy.h"
 #include "protocol/page/page_stream.h"
@@ -15,31 +16,59 @@
 
 struct receiver {
     struct local_copy *copy; /* borrowed */
+    struct receiver_hooks hooks;
     struct geometry theirs;  /* what this copy is to become */
-    uint32_t common;         /* pages that both sides have */
-    int complete;            /* END has come */
+    int complete;            /* END has come, and what came is proven */
     struct message_end end;
-    struct difference_describer *describer; /* NULL where this copy has no pages */
+    struct difference_describer *describer; /* NULL where nothing is to be described */
     struct difference_want want; /* what is still to be described; count 0: nothing */
     struct page_stream_reader *reader;
     struct page_hasher hasher;
-    struct spool *spool;     /* the stream, for a database that exists; NULL: pages go to copy->partial */
-    uint32_t pages;          /* written so far */
+    struct page_index index;     /* of what this copy is to become; after the apply: of what it was */
+    struct spool *spool;         /* the stream, in rollback mode */
+    struct arrivals *arrivals;   /* the pages; NULL for a first copy, whose pages go to copy->partial */
+    uint32_t pages;              /* that came */
 };
 
 /* A page of this copy from before the sync, for a record of the stream that builds on it. */
 static int fetch_page(void *arg, uint32_t pgno, uint8_t *page, struct error *error)
 {
-    struct receiver *receiver = arg;
+    const struct receiver *receiver = arg;
 
     return database_read_page(receiver->copy->db, pgno, page, error);
 }
 
-int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
-                 const uint8_t seed[LINEAGE_SIZE], struct error *error)
+static int copy_index(struct page_index *to, const struct page_index *from, struct error *error)
 {
+    int rc = page_index_resize(to, from->page_count, error);
+
+    to->page_size = from->page_size;
+    if (rc == 0 && from->page_count > 0)
+        memcpy(to->hashes, from->hashes, from->page_count * sizeof(*from->hashes));
+    return rc;
+}
+
+/* Set up what describes this copy's pages, if there are any that the sender may have, too. */
+static int start_describing(struct receiver *receiver, const uint8_t seed[LINEAGE_SIZE], struct error *error)
+{
+    const struct local_copy *copy = receiver->copy;
+    uint32_t common = receiver->theirs.page_count;
+
+    if (copy->geometry.page_count < common)
+        common = copy->geometry.page_count;
+    /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
+    if (common == 0 || memcmp(receiver->theirs.root, copy->geometry.root, ROOT_SIZE) == 0)
+        return 0;
+    receiver->want = difference_first_flight(common);
+    return difference_describer_new(&receiver->describer, copy->index.hashes, common, seed, error);
+}
+
+int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
+                 const uint8_t seed[LINEAGE_SIZE], int describe, const struct receiver_hooks *hooks, struct error *error)
+{
+    uint32_t base_count = copy->partial != NULL ? 0 : copy->geometry.page_count;
     struct receiver *new = calloc(1, sizeof(*new));
-    int rc;
+    int rc = 0;
 
     assert(copy->geometry.page_count == 0 || copy->geometry.page_size == theirs->page_size);
     *receiver = NULL;
@@ -47,15 +76,17 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->copy = copy;
     new->theirs = *theirs;
+    new->hooks = *hooks;
     page_hasher_init(&new->hasher, copy->hash_key);
-    new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
-    rc = page_stream_reader_new(&new->reader, theirs->page_size, 0, fetch_page, new, error);
-    /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
-    if (rc == 0 && new->common > 0 && memcmp(theirs->root, copy->geometry.root, ROOT_SIZE) != 0) {
-        new->want = difference_first_flight(new->common);
-        rc = difference_describer_new(&new->describer, copy->index.hashes, new->common, seed, error);
-    }
+    if (describe)
+        rc = start_describing(new, seed, error);
+    if (rc == 0)
+        rc = copy_index(&new->index, &copy->index, error);
+    if (rc == 0)
+        rc = page_stream_reader_new(&new->reader, theirs->page_size, base_count, fetch_page, new, error);
     if (rc == 0 && copy->partial == NULL)
+        rc = arrivals_new(&new->arrivals, copy->real_path, theirs->page_size, error);
+    if (rc == 0 && copy->partial == NULL && !copy->held)
         rc = spool_new(&new->spool, copy->real_path, NULL, LIMIT_SPOOL, error);
     if (rc != 0) {
         receiver_free(new);
@@ -69,7 +100,9 @@ void receiver_free(struct receiver *receiver)
 {
     if (receiver == NULL)
         return;
+    arrivals_free(receiver->arrivals);
     spool_free(receiver->spool);
+    page_index_release(&receiver->index);
     page_stream_reader_free(receiver->reader);
     difference_describer_free(receiver->describer);
     explicit_bzero(&receiver->hasher, sizeof(receiver->hasher));
@@ -117,7 +150,7 @@ int receiver_speak(struct receiver *receiver, struct buffer *out, struct error *
 
 static int hear_ask(struct receiver *receiver, const struct message_ask *ask, struct error *error)
 {
-    if (receiver->describer == NULL || receiver->pages > 0 || ask->count == 0)
+    if (receiver->describer == NULL || receiver->pages > 0)
         return error_set(error, ERR_PROTOCOL, "ASK came where no description of pages was due");
     receiver->want.kind = ask->kind == ASK_CELLS ? DIFFERENCE_CELLS : DIFFERENCE_HASHES;
     receiver->want.first = ask->first;
@@ -125,7 +158,7 @@ static int hear_ask(struct receiver *receiver, const struct message_ask *ask, st
     return 0;
 }
 
-/* ---- taking the stream ---- */
+/* ---- taking the stream apart ---- */
 
 /*
  * Note the hash of a page that came. The index grows only by pages that really come, one behind the other, so that no
@@ -133,7 +166,7 @@ static int hear_ask(struct receiver *receiver, const struct message_ask *ask, st
  */
 static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
 {
-    struct page_index *index = &receiver->copy->index;
+    struct page_index *index = &receiver->index;
     uint32_t lock_page = page_lock_byte_page(receiver->theirs.page_size);
     int rc = 0;
 
@@ -151,43 +184,86 @@ static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *pa
     return rc;
 }
 
-/* Write the pages that the stream yields so far, to the new file or within the write transaction. */
-static int write_pages(struct receiver *receiver, struct error *error)
+/* Put the pages that these bytes of the stream complete where they wait, or into the new file. */
+static int take_apart(struct receiver *receiver, const uint8_t *data, size_t len, struct error *error)
 {
     const uint8_t *page;
     uint32_t pgno;
     int rc;
 
+    page_stream_reader_feed(receiver->reader, data, len);
     for (;;) {
         rc = page_stream_reader_next(receiver->reader, &pgno, &page, error);
         if (rc != 0 || pgno == 0)
             return rc;
         rc = note_page(receiver, pgno, page, error);
-        if (rc == 0 && receiver->spool == NULL)
+        if (rc == 0 && receiver->arrivals == NULL)
             rc = first_copy_write_page(receiver->copy->partial, pgno, page, receiver->theirs.page_size, error);
         else if (rc == 0)
-            rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
+            rc = arrivals_add(receiver->arrivals, pgno, page, error);
         if (rc != 0)
             return rc;
     }
+}
+
+/* Rollback mode: the whole stream is there; readers hold up writers from here to the end of this function. */
+static int take_spool_apart(struct receiver *receiver, struct error *error)
+{
+    uint8_t chunk[16384];
+    size_t len = 1;
+    int rc = local_copy_hold(receiver->copy, error);
+
+    while (rc == 0 && len > 0) {
+        rc = spool_read(receiver->spool, chunk, sizeof(chunk), &len, error);
+        if (rc == 0 && len > 0)
+            rc = take_apart(receiver, chunk, len, error);
+    }
+    spool_free(receiver->spool);
+    receiver->spool = NULL;
+    return rc;
+}
+
+/* Whether the index says that this copy will be what the sender has. */
+static int prove(struct receiver *receiver, struct error *error)
+{
+    uint8_t root[ROOT_SIZE];
+    int rc = 0;
+
+    if (receiver->end.pages > 0 && !page_stream_reader_ended(receiver->reader))
+        return error_set(error, ERR_PROTOCOL, "the page stream ended too early");
+    if (receiver->theirs.page_count < receiver->index.page_count)
+        rc = page_index_resize(&receiver->index, receiver->theirs.page_count, error);
+    receiver->index.page_size = receiver->theirs.page_size;
+    page_index_root(&receiver->index, root);
+    if (rc == 0 && memcmp(root, receiver->theirs.root, ROOT_SIZE) != 0)
+        rc = error_set(error, ERR_VERIFY_FAILED,
+                       "what arrived does not add up to the sender's content; nothing was changed; try again, and "
+                       "report this if it comes back");
+    return rc;
 }
 
 static int hear_pages(struct receiver *receiver, const struct message_pages *pages, struct error *error)
 {
     if (receiver->spool != NULL)
         return spool_append(receiver->spool, pages->data, pages->len, error);
-    page_stream_reader_feed(receiver->reader, pages->data, pages->len);
-    return write_pages(receiver, error);
+    return take_apart(receiver, pages->data, pages->len, error);
 }
 
 static int hear_end(struct receiver *receiver, const struct message_end *end, struct error *error)
 {
+    int rc = 0;
+
     if (end->geometry.page_size != receiver->theirs.page_size || end->geometry.page_count != receiver->theirs.page_count ||
         memcmp(end->geometry.root, receiver->theirs.root, ROOT_SIZE) != 0)
         return error_set(error, ERR_PROTOCOL, "END promises another content than the one that was announced");
     receiver->end = *end;
-    receiver->complete = 1;
-    return 0;
+    if (receiver->spool != NULL)
+        rc = take_spool_apart(receiver, error);
+    local_copy_let_go(receiver->copy);
+    if (rc == 0)
+        rc = prove(receiver, error);
+    receiver->complete = rc == 0;
+    return rc;
 }
 
 int receiver_hear(struct receiver *receiver, const struct message *message, struct error *error)
@@ -209,93 +285,95 @@ int receiver_hear(struct receiver *receiver, const struct message *message, stru
 
 /* ---- applying ---- */
 
-/* Whether the index says that this copy is now what the sender has. */
-static int prove(struct receiver *receiver, struct error *error)
+/* Show the hook what page pgno holds, before it is written over. */
+static int show_old_page(struct receiver *receiver, uint32_t pgno, uint8_t *old, struct error *error)
 {
-    uint8_t root[ROOT_SIZE];
+    const struct local_copy *copy = receiver->copy;
+    int rc;
 
-    if (receiver->end.pages > 0 && !page_stream_reader_ended(receiver->reader))
-        return error_set(error, ERR_PROTOCOL, "the page stream ended too early");
-    page_index_root(&receiver->copy->index, root);
-    if (memcmp(root, receiver->theirs.root, ROOT_SIZE) != 0)
-        return error_set(error, ERR_VERIFY_FAILED,
-                         "what arrived does not add up to the sender's content; nothing was changed; try again, and "
-                         "report this if it comes back");
-    return 0;
-}
-
-/* Everything between the lock and the commit. */
-static int apply_locked(struct receiver *receiver, struct error *error)
-{
-    struct local_copy *copy = receiver->copy;
-    uint8_t chunk[16384];
-    size_t len;
-    int rc = 0;
-
-    spool_rewind(receiver->spool);
-    while (rc == 0) {
-        rc = spool_read(receiver->spool, chunk, sizeof(chunk), &len, error);
-        if (rc != 0 || len == 0)
-            break;
-        page_stream_reader_feed(receiver->reader, chunk, len);
-        rc = write_pages(receiver, error);
-    }
-    if (rc == 0 && receiver->theirs.page_count < copy->index.page_count) {
-        rc = database_truncate(copy->db, receiver->theirs.page_count, error);
-        if (rc == 0)
-            rc = page_index_resize(&copy->index, receiver->theirs.page_count, error);
-    }
+    if (receiver->hooks.replace == NULL || pgno > copy->geometry.page_count)
+        return 0;
+    rc = database_read_page(copy->db, pgno, old, error);
     if (rc == 0)
-        rc = prove(receiver, error);
+        rc = receiver->hooks.replace(receiver->hooks.arg, pgno, old, &copy->index.hashes[pgno - 1], error);
     return rc;
 }
 
-static int apply_to_database(struct receiver *receiver, int (*before_commit)(void *arg, struct error *error), void *arg,
-                             struct error *error)
+static int write_arrivals(struct receiver *receiver, struct error *error)
 {
+    uint8_t *old = malloc(receiver->theirs.page_size);
+    const uint8_t *page;
+    uint32_t pgno;
+    int rc = old != NULL ? 0 : error_set(error, ERR_INTERNAL, "out of memory");
+
+    arrivals_rewind(receiver->arrivals);
+    while (rc == 0) {
+        rc = arrivals_next(receiver->arrivals, &pgno, &page, error);
+        if (rc != 0 || pgno == 0)
+            break;
+        rc = show_old_page(receiver, pgno, old, error);
+        if (rc == 0)
+            rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
+    }
+    free(old);
+    return rc;
+}
+
+static int apply_to_database(struct receiver *receiver, struct error *error)
+{
+    const struct receiver_hooks *hooks = &receiver->hooks;
     struct local_copy *copy = receiver->copy;
     int rc = local_copy_lock(copy, error);
 
     if (rc != 0)
         return rc;
-    rc = apply_locked(receiver, error);
-    if (rc == 0 && before_commit != NULL)
-        rc = before_commit(arg, error);
+    rc = write_arrivals(receiver, error);
+    if (rc == 0 && receiver->theirs.page_count < copy->geometry.page_count)
+        rc = database_truncate(copy->db, receiver->theirs.page_count, error);
+    if (rc == 0 && hooks->before_commit != NULL)
+        rc = hooks->before_commit(hooks->arg, error);
     if (rc == 0)
         return database_commit(copy->db, error);
     database_end(copy->db);
     return rc;
 }
 
-static int apply_first_copy(struct receiver *receiver, int (*before_commit)(void *arg, struct error *error), void *arg,
-                            struct error *error)
+static int apply_first_copy(struct receiver *receiver, struct error *error)
 {
-    struct local_copy *copy = receiver->copy;
-    int rc = 0;
+    const struct receiver_hooks *hooks = &receiver->hooks;
+    int rc = hooks->before_commit != NULL ? hooks->before_commit(hooks->arg, error) : 0;
 
-    if (receiver->theirs.page_count < copy->index.page_count)
-        rc = page_index_resize(&copy->index, receiver->theirs.page_count, error);
-    if (rc == 0)
-        rc = prove(receiver, error);
-    if (rc == 0 && before_commit != NULL)
-        rc = before_commit(arg, error);
-    return rc != 0 ? rc : local_copy_finish_partial(copy, receiver->theirs.page_count, error);
+    return rc != 0 ? rc : local_copy_finish_partial(receiver->copy, receiver->theirs.page_count, error);
 }
 
-int receiver_apply(struct receiver *receiver, int (*before_commit)(void *arg, struct error *error), void *arg,
-                   struct error *error)
+int receiver_apply(struct receiver *receiver, struct error *error)
 {
+    struct local_copy *copy = receiver->copy;
+    struct page_index old;
     int rc;
 
     assert(receiver->complete);
-    if (receiver->spool == NULL)
-        rc = apply_first_copy(receiver, before_commit, arg, error);
+    if (receiver->arrivals == NULL)
+        rc = apply_first_copy(receiver, error);
     else
-        rc = apply_to_database(receiver, before_commit, arg, error);
+        rc = apply_to_database(receiver, error);
     if (rc != 0)
-        return error_wrap(error, "writing to %s", receiver->copy->path);
-    receiver->copy->geometry = receiver->theirs;
+        return error_wrap(error, "writing to %s", copy->path);
+    old = copy->index;
+    copy->index = receiver->index;
+    receiver->index = old;
+    copy->geometry = receiver->theirs;
     return 0;
+}
+
+const struct page_index *receiver_old_index(const struct receiver *receiver)
+{
+    return &receiver->index;
+}
+
+struct arrivals *receiver_arrivals(struct receiver *receiver)
+{
+    return receiver->arrivals;
 }
 
 uint32_t receiver_pages(const struct receiver *receiver)

@@ -2,8 +2,10 @@
  * receiver: the side of a sync that gets the new pages: describes what it has, takes the page stream, applies it in
  * one write transaction and proves the result before the commit.
  *
- * It speaks CELLS or HASHES, listens to ASK, PAGES and END. What comes is spooled, so that the write lock is held for the
- * apply alone, not for the transfer. Where there is no database yet, pages go straight to a new file
+ * It speaks CELLS or HASHES, listens to ASK, PAGES and END. What comes is taken apart into whole pages (arrivals.h) and proven before
+ * the write lock is taken, so that the lock is held for writing alone, not for the transfer. Pages of the stream can build on pages that the
+ * copy had before: in WAL mode those are read from the snapshot of the scan while the stream comes; in rollback mode a reader would hold up
+ * writers for the whole transfer, so the stream is spooled and taken apart when all is there. Where there is no database yet, pages go straight to a new file
  * under a temporary name, which takes its place when proven (local_copy_open_partial).
  */
 #ifndef LOCKSTEP_SYNC_RECEIVER_H
@@ -14,34 +16,54 @@
 #include "protocol/sync/party.h"
 #include "protocol/wire/message.h"
 
+struct arrivals;
 struct local_copy;
+struct page_hash;
+struct page_index;
 struct receiver;
+
+/* What the user of a receiver wants to know of. Each may be NULL. A failure of theirs ends the apply, and nothing is changed. */
+struct receiver_hooks {
+    /* Page pgno is about to be written over; it had these bytes and this hash. Under the write lock. */
+    int (*replace)(void *arg, uint32_t pgno, const uint8_t *page, const struct page_hash *hash, struct error *error);
+    /* All is written and proven; the commit is next. Under the write lock. */
+    int (*before_commit)(void *arg, struct error *error);
+    void *arg;
+};
 
 /*
  * copy: scanned with the session's key, with its partial open if it has no pages; borrowed until receiver_free. theirs: what
- * the sender has and this copy is to become; the page sizes are equal, or this copy has no pages. seed: fresh random bytes that the sender was or will be told.
+ * the sender has and this copy is to become; the page sizes are equal, or this copy has no pages. seed: fresh random bytes
+ * that the sender was or will be told. describe: 0 where the sender knows what differs and does not wait to be told. hooks: copied.
  */
 int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
-                 const uint8_t seed[LINEAGE_SIZE], struct error *error);
+                 const uint8_t seed[LINEAGE_SIZE], int describe, const struct receiver_hooks *hooks, struct error *error);
 void receiver_free(struct receiver *receiver);
 
 /* PARTY_DONE once END has come: receiver_apply is next. */
 enum party_status receiver_status(const struct receiver *receiver);
 
-/* ASK, PAGES or END. ERR_PROTOCOL for anything else and for what does not fit; ERR_DISK_FULL, ERR_IO for the spool. */
+/*
+ * ASK, PAGES or END. ERR_PROTOCOL for anything else and for what does not fit; ERR_DISK_FULL, ERR_IO; ERR_MOVED in rollback mode where
+ * somebody changed the copy meanwhile. With END: ERR_VERIFY_FAILED where what came does not add up to what the sender has.
+ */
 int receiver_hear(struct receiver *receiver, const struct message *message, struct error *error);
 
 /* The next part of what describes this copy's pages. */
 int receiver_speak(struct receiver *receiver, struct buffer *out, struct error *error);
 
 /*
- * Take the write lock, check that nobody changed the copy since the scan, write the pages, compare the root, call before_commit,
- * commit. ERR_MOVED: somebody did. ERR_VERIFY_FAILED: the result is not what the sender has. On failure nothing
- * has changed. On success copy's index, geometry and state are the new ones. before_commit may be NULL; what it returns ends
- * the apply.
+ * Take the write lock, check that nobody changed the copy since the scan, write the pages, commit. ERR_MOVED: somebody did. On
+ * failure nothing has changed. On success copy's index, geometry and state are the new ones, and receiver_old_index has the
+ * former index.
  */
-int receiver_apply(struct receiver *receiver, int (*before_commit)(void *arg, struct error *error), void *arg,
-                   struct error *error);
+int receiver_apply(struct receiver *receiver, struct error *error);
+
+/* After receiver_apply: the hashes of what the copy held before. Owned by the receiver. */
+const struct page_index *receiver_old_index(const struct receiver *receiver);
+
+/* After receiver_apply: the pages that were written, once more, in order (arrivals.h); NULL for a first copy, which got all. */
+struct arrivals *receiver_arrivals(struct receiver *receiver);
 
 /* Pages that were written. */
 uint32_t receiver_pages(const struct receiver *receiver);

@@ -22,31 +22,117 @@ enum stage { FINDING, STREAMING, ENDING, FINISHED };
 
 struct sender {
     struct local_copy *copy; /* borrowed */
+    struct sender_options options; /* seed is not good after sender_new */
     enum stage stage;
     int asks;                /* FINDING: an ASK is to be said */
     struct difference_want want; /* FINDING: what the receiver was last asked for, or sends unasked */
-    struct difference_finder *finder; /* NULL where the receiver has no pages */
+    struct difference_finder *finder; /* NULL where nothing is to be found */
+    struct difference_page *owned;    /* the pages that differ, found from known hashes */
+    const struct difference_page *pages; /* those, or the finder's */
+    size_t count;
     uint32_t common;         /* pages that both sides have */
-    size_t next_difference;  /* STREAMING: index into the finder's pages */
+    size_t next_difference;  /* STREAMING: index into pages */
     uint32_t next_page;      /* STREAMING: next page beyond the common ones */
+    struct page_hasher hasher;
     struct page_stream_writer *writer;
     struct spool *spool;     /* rollback mode: the finished stream */
     struct buffer bytes;     /* of the stream, not yet said */
     uint8_t *page;           /* one page */
-    uint64_t version;
-    int level;
 };
+
+/* ---- what the receiver has ---- */
+
+static int compare_pages(const void *key, const void *element)
+{
+    uint32_t pgno = *(const uint32_t *)key;
+    uint32_t other = ((const struct difference_page *)element)->pgno;
+
+    return (pgno > other) - (pgno < other);
+}
+
+/* The entry of a page that differs, NULL for one that does not. */
+static const struct difference_page *find_difference(const struct sender *sender, uint32_t pgno)
+{
+    return sender->count == 0 ? NULL : bsearch(&pgno, sender->pages, sender->count, sizeof(*sender->pages), compare_pages);
+}
+
+/* For the page stream: the receiver's hash of its old page; 0 where that is not known. */
+static uint64_t old_hash(void *arg, uint32_t pgno)
+{
+    const struct sender *sender = arg;
+    const struct difference_page *difference;
+
+    if (sender->options.known != NULL)
+        return sender->options.known->hashes[pgno - 1].low;
+    difference = find_difference(sender, pgno);
+    return difference != NULL ? difference->their_hash : sender->copy->index.hashes[pgno - 1].low;
+}
+
+/* For the page stream: the receiver's old page, where it can be had here, and is proven to be that. */
+static int old_page(void *arg, uint32_t pgno, uint8_t *page, int *known, struct error *error)
+{
+    struct sender *sender = arg;
+    const struct old_pages *old = &sender->options.old;
+    uint64_t hash = old_hash(sender, pgno);
+    int rc;
+
+    *known = 0;
+    if (pgno <= sender->copy->geometry.page_count && sender->copy->index.hashes[pgno - 1].low == hash) {
+        *known = 1;
+        return database_read_page(sender->copy->db, pgno, page, error);
+    }
+    if (old->find == NULL || hash == 0)
+        return 0;
+    rc = old->find(old->arg, pgno, hash, page, known, error);
+    if (rc == 0 && *known)
+        *known = page_hash(&sender->hasher, pgno, page, sender->copy->geometry.page_size).low == hash;
+    return rc;
+}
 
 static int start_stream(struct sender *sender, struct error *error)
 {
+    const struct sender_options *options = &sender->options;
+    struct page_stream_base base = {.page_count = options->known != NULL ? options->known->page_count : sender->common,
+                                    .arg = sender,
+                                    .hash = old_hash,
+                                    .fetch = old_page};
+    int has_base = base.page_count > 0 && !options->build_on_nothing;
+
+    if (sender->finder != NULL)
+        sender->pages = difference_finder_pages(sender->finder, &sender->count);
     sender->stage = STREAMING;
     sender->next_page = sender->common + 1;
-    return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, sender->level, NULL, error);
+    return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, options->level,
+                                  has_base ? &base : NULL, error);
 }
 
-int sender_new(struct sender **sender, struct local_copy *copy, const struct geometry *theirs,
-               const uint8_t seed[LINEAGE_SIZE], uint64_t version, int level, struct error *error)
+/* The pages that differ, from the hashes of both sides. */
+static int compare_known(struct sender *sender, struct error *error)
 {
+    const struct page_hash *ours = sender->copy->index.hashes;
+    const struct page_hash *theirs = sender->options.known->hashes;
+    size_t cap = 0;
+
+    for (uint32_t pgno = 1; pgno <= sender->common; pgno++) {
+        struct difference_page *grown;
+        if (ours[pgno - 1].low == theirs[pgno - 1].low && ours[pgno - 1].high == theirs[pgno - 1].high)
+            continue;
+        if (sender->count == cap) {
+            cap = cap == 0 ? 256 : 2 * cap;
+            grown = realloc(sender->owned, cap * sizeof(*grown));
+            if (grown == NULL)
+                return error_set(error, ERR_INTERNAL, "out of memory");
+            sender->owned = grown;
+        }
+        sender->owned[sender->count++] = (struct difference_page){pgno, theirs[pgno - 1].low};
+    }
+    sender->pages = sender->owned;
+    return start_stream(sender, error);
+}
+
+int sender_new(struct sender **sender, struct local_copy *copy, const struct sender_options *options, struct error *error)
+{
+    const struct geometry *theirs = &options->theirs;
     struct sender *new = calloc(1, sizeof(*new));
     int rc = 0;
 
@@ -57,13 +143,15 @@ int sender_new(struct sender **sender, struct local_copy *copy, const struct geo
         return error_set(error, ERR_INTERNAL, "out of memory");
     }
     new->copy = copy;
-    new->version = version;
-    new->level = level;
+    new->options = *options;
+    page_hasher_init(&new->hasher, copy->hash_key);
     /* One page can release those of many (page_stream.h). */
     buffer_init(&new->bytes, 64 * LIMIT_CHUNK);
     new->common = theirs->page_count < copy->geometry.page_count ? theirs->page_count : copy->geometry.page_count;
-    if (new->common > 0) {
-        rc = difference_finder_new(&new->finder, copy->index.hashes, new->common, seed, error);
+    if (options->known != NULL) {
+        rc = compare_known(new, error);
+    } else if (new->common > 0) {
+        rc = difference_finder_new(&new->finder, copy->index.hashes, new->common, options->seed, error);
         new->want = difference_first_flight(new->common);
     } else {
         rc = start_stream(new, error);
@@ -84,6 +172,8 @@ void sender_free(struct sender *sender)
     page_stream_writer_free(sender->writer);
     difference_finder_free(sender->finder);
     buffer_release(&sender->bytes);
+    explicit_bzero(&sender->hasher, sizeof(sender->hasher));
+    free(sender->owned);
     free(sender->page);
     free(sender);
 }
@@ -124,14 +214,8 @@ int sender_hear(struct sender *sender, const struct message *message, struct err
 /* The number of the next page to send; 0 after the last. */
 static uint32_t next_page(struct sender *sender)
 {
-    const struct difference_page *pages;
-    size_t count = 0;
-
-    if (sender->finder != NULL) {
-        pages = difference_finder_pages(sender->finder, &count);
-        if (sender->next_difference < count)
-            return pages[sender->next_difference++].pgno;
-    }
+    if (sender->next_difference < sender->count)
+        return sender->pages[sender->next_difference++].pgno;
     return sender->next_page <= sender->copy->geometry.page_count ? sender->next_page++ : 0;
 }
 
@@ -232,7 +316,7 @@ static int speak_end(struct sender *sender, struct buffer *out, struct error *er
     if (sender->bytes.len > 0)
         return say_bytes(sender, out, error);
     message.end.geometry = sender->copy->geometry;
-    message.end.version = sender->version;
+    message.end.version = sender->options.version;
     message.end.pages = page_stream_writer_count(sender->writer);
     rc = message_encode(&message, out, error);
     local_copy_let_go(sender->copy);

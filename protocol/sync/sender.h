@@ -1,7 +1,8 @@
 /*
  * sender: the side of a sync that has the new pages, from the receiver's description to the end of the page stream.
  *
- * It listens to CELLS and HASHES, asks for more (ASK) until it knows which pages differ, then speaks PAGES and one END.
+ * It listens to CELLS and HASHES, asks for more (ASK) until it knows which pages differ, then speaks PAGES and one END. Knowing the
+ * receiver's hash of each, it builds on old pages where it can find them.
  * In WAL mode pages are read from the snapshot that was scanned, as fast as the link takes them. In rollback mode a
  * reader holds up writers, so all pages are first written to a spool, at the speed of the disk, and the
  * read transaction is over before the link is waited for.
@@ -14,15 +15,33 @@
 #include "protocol/sync/party.h"
 #include "protocol/wire/message.h"
 
+struct error;
 struct local_copy;
+struct page_index;
 struct sender;
 
-/*
- * copy: scanned; borrowed until sender_free. theirs: what the receiver has, hashed with the same key, of the same page
- * size or of no pages. seed: of the receiver's sketch. version: to be told in END. level: zstd's, 0 for none.
- */
-int sender_new(struct sender **sender, struct local_copy *copy, const struct geometry *theirs,
-               const uint8_t seed[LINEAGE_SIZE], uint64_t version, int level, struct error *error);
+/* Where old pages come from that the receiver has and this copy has not any more. */
+struct old_pages {
+    /*
+     * If the page that had number pgno and this low half of a hash can be found, put it at page and set *known to 1. It is hashed
+     * again by the sender. NULL: none are kept.
+     */
+    int (*find)(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known, struct error *error);
+    void *arg;
+};
+
+struct sender_options {
+    struct geometry theirs;         /* what the receiver has, hashed with the same key: of the same page size or of no pages */
+    const uint8_t *seed;            /* of the receiver's sketch, LINEAGE_SIZE bytes; copied */
+    const struct page_index *known; /* the receiver's hashes where they are known already: nothing is listened to; borrowed; else NULL */
+    int build_on_nothing;           /* the receiver cannot fetch old pages */
+    struct old_pages old;
+    uint64_t version;               /* to be told in END */
+    int level;                      /* zstd's, 0 for none */
+};
+
+/* copy: scanned; borrowed until sender_free. options is copied. */
+int sender_new(struct sender **sender, struct local_copy *copy, const struct sender_options *options, struct error *error);
 void sender_free(struct sender *sender);
 
 /* PARTY_DONE once END is said. */

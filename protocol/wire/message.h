@@ -88,7 +88,8 @@ struct message_error {
 #define SYNC_REPLACE     32u /* a difference of page size is resolved by rebuilding the receiver's file first */
 #define SYNC_EMPTY       64u /* push: the replica's database has no tables */
 #define SYNC_WAL         128u /* push: the replica's database is in WAL mode */
-#define SYNC_ALL         255u /* a request with any other flag is refused: it would ask for what nobody does */
+#define SYNC_PARTIAL     256u /* pull: what the replica has is a first copy that broke off: the page stream must not build on it */
+#define SYNC_ALL         511u /* a request with any other flag is refused: it would ask for what nobody does */
 
 /* The receiver's CELLS or HASHES follow at once, unless its page_count is 0 or the roots are equal. */
 struct message_pull {
