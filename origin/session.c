@@ -227,6 +227,8 @@ static int speak_pages(struct session *session, struct buffer *out, struct error
         greet_again(session);
         return 0;
     }
+    if (sender_status(session->sender) == PARTY_DONE)
+        local_copy_let_go(&session->copy);
     move_to(session, sender_status(session->sender) == PARTY_DONE ? CONFIRMING : SENDING);
     return rc;
 }

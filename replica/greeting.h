@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "protocol/wire/message.h"
+#include "replica/kept_base.h"
 
 struct error;
 struct local_copy;
@@ -22,6 +23,7 @@ struct sync_options {
     int any_base;        /* the sqlite3_rsync form: no base guard, local changes are overwritten */
     int wal_only;        /* --wal-only */
     int level;           /* zstd's, 0 for none */
+    enum kept_base_mode base; /* --base */
     uint32_t timeout_ms; /* for a locked database */
     struct fence fence;  /* token 0: no lock */
     char instance[129];

@@ -14,6 +14,7 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/random.h"
+#include "protocol/page/arrivals.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/receiver.h"
@@ -139,7 +140,7 @@ static int finish(struct pull *pull, uint64_t version, struct error *error)
     int rc = sidecar_join(copy->sidecar, pull->hello.lineage, pull->hello.hash_key, 1, error);
 
     if (rc == 0)
-        rc = sidecar_set_base(copy->sidecar, copy->geometry.root, version, error);
+        rc = sidecar_set_base(copy->sidecar, copy->geometry.root, version, &copy->index, error);
     pull->result.geometry = copy->geometry;
     pull->result.version = version;
     pull->result.is_wal = copy->state.is_wal;
@@ -252,6 +253,27 @@ static int hear_confirmation(struct pull *pull, const struct message_end *end, s
     return finish(pull, end->version, error);
 }
 
+/* The kept base gets the same pages. It is of use only if it is whole, so failures are not told: the hashes tell later. */
+static void update_kept_base(struct pull *pull)
+{
+    struct arrivals *arrivals = receiver_arrivals(pull->receiver);
+    const struct geometry *geometry = &pull->copy->geometry;
+    struct kept_base *base;
+    const uint8_t *page;
+    uint32_t pgno;
+
+    kept_base_open(&base, pull->copy->real_path, geometry->page_size);
+    if (base == NULL)
+        return;
+    if (arrivals != NULL) {
+        arrivals_rewind(arrivals);
+        while (arrivals_next(arrivals, &pgno, &page, NULL) == 0 && pgno != 0)
+            kept_base_write_page(base, pgno, page);
+        kept_base_truncate(base, geometry->page_count);
+    }
+    kept_base_free(base);
+}
+
 static int speak_apply(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_RECEIPT};
@@ -262,6 +284,7 @@ static int speak_apply(struct pull *pull, struct buffer *out, struct error *erro
         rc = finish(pull, receiver_version(pull->receiver), error);
     if (rc != 0)
         return rc;
+    update_kept_base(pull);
     memcpy(message.receipt.lineage, pull->hello.lineage, LINEAGE_SIZE);
     memcpy(message.receipt.root, pull->copy->geometry.root, ROOT_SIZE);
     message.receipt.version = pull->result.version;

@@ -32,6 +32,8 @@ struct push {
     int any_base;            /* the origin is to take it on top of whatever it announced in HELLO */
     struct message_hello hello;
     struct message_push request;
+    struct page_index base;  /* what the origin has, where that is the remembered base; else empty */
+    struct kept_base *kept;  /* the base's pages; NULL where they are not kept */
     struct sender *sender;
     struct sync_result result;
 };
@@ -195,7 +197,7 @@ static void fill_request(struct push *push, enum relation relation)
     request->flags = (options->adopt || options->any_base ? SYNC_ADOPT : 0) | (options->force_reset ? SYNC_FORCE_RESET : 0) |
                      (push->any_base ? SYNC_ANY_BASE : 0) | (options->wal_only ? SYNC_WAL_ONLY : 0) |
                      (options->replace ? SYNC_REPLACE : 0) | (copy->state.is_empty ? SYNC_EMPTY : 0) |
-                     (copy->state.is_wal ? SYNC_WAL : 0);
+                     (copy->state.is_wal ? SYNC_WAL : 0) | (push->base.page_count > 0 ? SYNC_DIRECT : 0);
     if (relation != NO_LINEAGE_HERE) {
         memcpy(request->lineage, book->lineage, sizeof(request->lineage));
         memcpy(request->hash_key, book->hash_key, sizeof(request->hash_key));
@@ -213,14 +215,63 @@ static void fill_request(struct push *push, enum relation relation)
         random_bytes(request->push_id, sizeof(request->push_id));
 }
 
+/* For the sender: a page of the base. */
+static int find_base_page(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known, struct error *error)
+{
+    const struct push *push = arg;
+
+    (void)hash_low;
+    (void)error;
+    *known = push->kept != NULL && kept_base_read_page(push->kept, pgno, page);
+    return 0;
+}
+
+/*
+ * Where the origin has exactly the base, its page hashes are in the sidecar: then what differs is known, and the pages can follow
+ * the request at once.
+ */
+static int load_base(struct push *push, struct error *error)
+{
+    const struct local_copy *copy = push->copy;
+    const struct geometry *theirs = &push->hello.geometry;
+    int proven = 0;
+    int rc = 0;
+
+    page_index_release(&push->base);
+    kept_base_free(push->kept);
+    push->kept = NULL;
+    if (copy->book.has_base && theirs->page_count > 0 && memcmp(copy->book.base_root, theirs->root, ROOT_SIZE) == 0 &&
+        memcmp(copy->hash_key, copy->book.hash_key, HASH_KEY_SIZE) == 0)
+        rc = sidecar_read_base(copy->sidecar, theirs->root, &push->base, &proven, error);
+    if (rc == 0 && proven && push->options.base != KEPT_BASE_NONE)
+        kept_base_open(&push->kept, copy->real_path, theirs->page_size);
+    return rc;
+}
+
+static int start_sending(struct push *push, struct error *error)
+{
+    const struct sender_options options = {.theirs = push->hello.geometry,
+                                           .seed = push->request.seed,
+                                           .known = push->base.page_count > 0 ? &push->base : NULL,
+                                           .old = {find_base_page, push},
+                                           .level = push->options.level};
+    int rc = sender_new(&push->sender, push->copy, &options, error);
+
+    if (rc == 0)
+        move_to(push, SENDING);
+    return rc;
+}
+
 static int say_push(struct push *push, enum relation relation, int equal, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PUSH};
-    struct geometry theirs = push->hello.geometry;
-    struct sender_options options = {0};
+    const struct geometry theirs = push->hello.geometry;
     struct local_copy *copy = push->copy;
     int rc;
 
+    rc = equal ? 0 : load_base(push, error);
+    if (rc != 0)
+        return rc;
     fill_request(push, relation);
     rc = sidecar_set_pending(copy->sidecar, push->request.push_id, copy->geometry.root, error);
     if (rc != 0)
@@ -233,13 +284,7 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
         move_to(push, AWAITING_RECEIPT);
         return 0;
     }
-    options.theirs = theirs;
-    options.seed = push->request.seed;
-    options.level = push->options.level;
-    rc = sender_new(&push->sender, copy, &options, error);
-    if (rc == 0)
-        move_to(push, SENDING);
-    return rc;
+    return start_sending(push, error);
 }
 
 static int hear_hello(struct push *push, const struct message_hello *hello, struct buffer *out, struct error *error)
@@ -267,6 +312,27 @@ static int hear_hello(struct push *push, const struct message_hello *hello, stru
 
 /* ---- the receipt ---- */
 
+/* The kept base gets the pages that the origin got. Where they cannot be read any more, their hashes will tell. */
+static void update_kept_base(struct push *push)
+{
+    struct local_copy *copy = push->copy;
+    const struct page_hash *ours = copy->index.hashes;
+    uint8_t *page = malloc(copy->geometry.page_size);
+    struct error error = {0};
+
+    if (page != NULL && push->kept != NULL && local_copy_hold(copy, &error) == 0) {
+        for (uint32_t pgno = 1; pgno <= copy->geometry.page_count; pgno++) {
+            if (pgno <= push->base.page_count && memcmp(&ours[pgno - 1], &push->base.hashes[pgno - 1], sizeof(*ours)) == 0)
+                continue;
+            if (database_read_page(copy->db, pgno, page, &error) != 0)
+                break;
+            kept_base_write_page(push->kept, pgno, page);
+        }
+        kept_base_truncate(push->kept, copy->geometry.page_count);
+    }
+    free(page);
+}
+
 static int hear_receipt(struct push *push, const struct message_receipt *receipt, struct error *error)
 {
     struct local_copy *copy = push->copy;
@@ -279,13 +345,14 @@ static int hear_receipt(struct push *push, const struct message_receipt *receipt
     push->result.pages = push->sender != NULL ? sender_pages(push->sender) : 0;
     rc = sidecar_join(copy->sidecar, receipt->lineage, key, 1, error);
     if (rc == 0)
-        rc = sidecar_set_base(copy->sidecar, receipt->root, receipt->version, error);
+        rc = sidecar_set_base(copy->sidecar, receipt->root, receipt->version, &copy->index, error);
     if (rc != 0)
         return error_wrap(error, "the push is committed as version %llu, but noting that here failed",
                           (unsigned long long)receipt->version);
     push->result.geometry = push->request.geometry;
     push->result.version = receipt->version;
     push->result.is_wal = copy->state.is_wal;
+    update_kept_base(push);
     local_copy_let_go(copy);
     move_to(push, FINISHED);
     return 0;
@@ -346,6 +413,8 @@ void push_free(struct push *push)
     if (push == NULL)
         return;
     sender_free(push->sender);
+    kept_base_free(push->kept);
+    page_index_release(&push->base);
     explicit_bzero(&push->hello, sizeof(push->hello));
     explicit_bzero(&push->request, sizeof(push->request));
     free(push);

@@ -35,6 +35,7 @@ enum {
     TIMEOUT,
     LEVEL,
     NO_COMPRESS,
+    BASE,
     EXE,
     SSH,
     PORT,
@@ -70,6 +71,7 @@ static const struct {
     [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database; default 30s"}, LINKS},
     [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19; default 3"}, SYNCS},
     [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are"}, SYNCS},
+    [BASE] = {{"base", "HOW", "how to keep what was last synced, for small pushes: reflink, copy, none;\ndefault auto: reflink where the file system can, else copy where there is room"}, SYNCS},
     [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side"}, LINKS},
     [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one"}, LINKS},
     [PORT] = {{"p|port", "PORT", "run SSH over TCP port PORT instead of the default 22"}, LINKS},
@@ -198,6 +200,8 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return read_short_duration("timeout", value, &settings->sync.timeout_ms, error);
     case LEVEL:
         return read_integer("compress-level", value, 1, 19, &settings->sync.level, error);
+    case BASE:
+        return kept_base_read_mode(value, &settings->sync.base, error);
     case EXE:
         settings->connect.exe = value;
         return 0;

@@ -115,9 +115,22 @@ static void decide(struct transfer *transfer)
         uv_close((uv_handle_t *)&transfer->timer, on_timer_closed);
 }
 
+/* After a sync, with no connection to the database left: make the base that the next push builds on. */
+static void keep_base(struct transfer *transfer, const char *real_path)
+{
+    int is_sync = transfer->options.kind == TRANSFER_PULL || transfer->options.kind == TRANSFER_PUSH;
+    struct error error = {0};
+
+    if (is_sync && real_path != NULL && transfer->outcome.error.code == ERR_NONE &&
+        kept_base_make(real_path, transfer->options.sync.base, &error) != 0)
+        log_line(LOG_WARNING, "%s", error.text);
+}
+
 static void on_end(void *user, const struct error *error, const struct conversation_stats *stats)
 {
     struct transfer *transfer = user;
+
+    char *real_path = transfer->copy.real_path != NULL ? strdup(transfer->copy.real_path) : NULL;
 
     transfer->conversation = NULL;
     transfer->outcome.error = *error;
@@ -125,6 +138,8 @@ static void on_end(void *user, const struct error *error, const struct conversat
     transfer->outcome.stats.received += stats->received;
     transfer->outcome.stats.round_trips += stats->round_trips;
     collect(transfer);
+    keep_base(transfer, real_path);
+    free(real_path);
     decide(transfer);
 }
 

@@ -319,7 +319,6 @@ static int speak_end(struct sender *sender, struct buffer *out, struct error *er
     message.end.version = sender->options.version;
     message.end.pages = page_stream_writer_count(sender->writer);
     rc = message_encode(&message, out, error);
-    local_copy_let_go(sender->copy);
     sender->stage = FINISHED;
     return rc;
 }

@@ -44,7 +44,7 @@ struct sender_options {
 int sender_new(struct sender **sender, struct local_copy *copy, const struct sender_options *options, struct error *error);
 void sender_free(struct sender *sender);
 
-/* PARTY_DONE once END is said. */
+/* PARTY_DONE once END is said. In WAL mode the snapshot is still held then. */
 enum party_status sender_status(const struct sender *sender);
 
 /* CELLS or HASHES; ERR_PROTOCOL for anything else, or while not listening. */

@@ -19,6 +19,7 @@
 #include "protocol/wire/message.h"
 
 struct error;
+struct page_index;
 struct sidecar;
 
 /* One push: what was asked, and once it is committed, its receipt. */
@@ -109,7 +110,18 @@ int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_S
 /* A pull is about to commit content with this root. */
 int sidecar_set_incoming(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error);
 
-/* This copy and the origin have this content in common; nothing is pending or incoming any more. */
-int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t version, struct error *error);
+/*
+ * This copy and the origin have this content in common; nothing is pending or incoming any more. index has its page hashes,
+ * whose root must be root; they are stored, too, 16 bytes a page, only those parts that changed.
+ */
+int sidecar_set_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t version, const struct page_index *index,
+                     struct error *error);
+
+/*
+ * Read the page hashes of the base into *index, which is released first. *proven is 1 where they add up to root; else the
+ * index is empty and the base's pages are not known.
+ */
+int sidecar_read_base(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct page_index *index, int *proven,
+                      struct error *error);
 
 #endif
