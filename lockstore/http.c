@@ -44,6 +44,8 @@ struct http_call {
     struct http_answer answer;
     char curl_text[CURL_ERROR_SIZE];
     int too_long; /* the body passed its maximum */
+    int sendings; /* how often libcurl set out to send it */
+    int only_once;
     http_callback *done;
     void *arg;
 };
@@ -297,6 +299,22 @@ static int set_up_multi(struct http_client *client)
 
 /* ---- one request ---- */
 
+/*
+ * When a kept-alive connection breaks under a request, libcurl sends it again by itself. For a
+ * write that would be a lie to come: the second sending is told 412 because of the first.
+ */
+static int on_before_sending(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+    struct http_call *call = arg;
+
+    (void)remote;
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    call->sendings++;
+    return call->only_once && call->sendings > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct http_call *call = arg;
@@ -406,6 +424,7 @@ static int set_up_call(struct http_call *call, const struct http_request *reques
     CURL *easy = call->easy = curl_easy_init();
     int failed = 0;
 
+    call->only_once = strcmp(request->method, "GET") != 0;
     if (easy == NULL ||
         buffer_append(&call->request_body, request->body, request->body_len, NULL) != 0)
         return -1;
@@ -426,8 +445,10 @@ static int set_up_call(struct http_call *call, const struct http_request *reques
     SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(SSL_VERIFYPEER, 1L);
     SET(SSL_VERIFYHOST, 2L);
-    if (request->ca_bundle != NULL && request->ca_bundle[0] != '\0')
+    if (request->ca_bundle != NULL && request->ca_bundle[0] != '\0') {
         SET(CAINFO, request->ca_bundle);
+        SET(CAPATH, NULL); /* in the place of the system's, not besides */
+    }
     if (request->direct)
         SET(PROXY, "");
     SET(CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
@@ -435,13 +456,13 @@ static int set_up_call(struct http_call *call, const struct http_request *reques
     SET(NOSIGNAL, 1L);
     SET(QUICK_EXIT, 1L); /* a resolver's thread that hangs is left behind, not waited for */
     SET(ERRORBUFFER, call->curl_text);
+    SET(PREREQFUNCTION, on_before_sending);
+    SET(PREREQDATA, call);
     SET(WRITEFUNCTION, on_body);
     SET(WRITEDATA, call);
     SET(HEADERFUNCTION, on_header);
     SET(HEADERDATA, call);
     if (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "POST") == 0) {
-        /* A body in memory, so that libcurl can send it again when a kept-alive connection was
-         * closed under it. */
         SET(POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
         SET(POSTFIELDS, request->body_len > 0 ? (const char *)call->request_body.data : "");
     }
@@ -514,6 +535,8 @@ static void read_outcome(struct http_call *call, CURLcode result)
      * the second try after a kept-alive one broke: what was sent may have been received. */
     if (answer->reach != HTTP_ANSWERED && answer->reach != HTTP_CUT && sent > 0)
         answer->reach = HTTP_BROKEN;
+    if (call->only_once && call->sendings > 1)
+        why = "the connection broke before an answer came";
     if (buffer_reserve(&call->body, 1, &end, NULL) == 0) {
         *end = '\0';
         answer->body = (const char *)call->body.data;

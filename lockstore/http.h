@@ -1,8 +1,8 @@
 /*
  * http: an HTTP/1.1 client on a libuv loop: libcurl's multi-socket interface.
  *
- * It sends one request and reports one answer. It follows no redirects, retries nothing but what
- * libcurl does when a kept-alive connection turns out closed, knows nothing of S3, and bounds
+ * It sends one request and reports one answer. It follows no redirects, sends nothing twice (but
+ * for a GET whose kept-alive connection turns out closed), knows nothing of S3, and bounds
  * everything: time, the answer's body, its headers. Connections are kept open between requests.
  * Proxies are found as curl finds them (https_proxy, no_proxy, …).
  */
