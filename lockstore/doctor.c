@@ -45,6 +45,7 @@ struct doctor {
     struct store *store; /* on the probe's object */
     char probe[1024];    /* its URL */
     int is_s3;
+    int wrote; /* there may be objects to delete */
     int bare_works;
     int quoted_works;
     char etag[STORE_ETAG_MAX];     /* of the object as it is */
@@ -275,6 +276,7 @@ static int check_create(struct doctor *doctor)
     struct answer answer;
     char body[128];
 
+    doctor->wrote = 1;
     put_now(doctor, STORE_IF_ABSENT, NULL, &answer, body);
     add_answer_row(doctor, "create (If-None-Match: *)", "done", &answer,
                    answer.result.outcome == STORE_OK);
@@ -538,7 +540,7 @@ static void clean_up(struct doctor *doctor)
     struct answer answer;
     unsigned left = 0;
 
-    if (doctor->etag[0] == '\0' && doctor->report->usable)
+    if (!doctor->wrote)
         return;
     if (remove_now(doctor, doctor->store, &answer) != 0)
         left++;

@@ -35,7 +35,7 @@ struct store_file {
      * done.
      */
     uv_work_t work;
-    int is_put;
+    void (*run)(struct store_file *file); /* get, put or remove_files */
     enum store_condition condition;
     char etag[STORE_ETAG_MAX];
     uint8_t body[LIMIT_LOCK_RECORD];
@@ -50,12 +50,15 @@ struct store_file {
 static void file_get(struct store *self, store_callback *done, void *arg);
 static void file_put(struct store *self, enum store_condition condition, const char *etag,
                      const uint8_t *body, size_t len, store_callback *done, void *arg);
+static void file_remove(struct store *self, store_callback *done, void *arg);
 static void file_close(struct store *self, void (*closed)(void *arg), void *arg);
-static void queue(struct store_file *file, int is_put, store_callback *done, void *arg);
+static void queue(struct store_file *file, void (*run)(struct store_file *), store_callback *done,
+                  void *arg);
 static void work(uv_work_t *request);
 static void work_done(uv_work_t *request, int status);
 static void get(struct store_file *file);
 static void put(struct store_file *file);
+static void remove_files(struct store_file *file);
 static int guard_lock(struct store_file *file);
 static int read_content(struct store_file *file, struct stat *info);
 static int write_content(struct store_file *file);
@@ -69,7 +72,7 @@ static void file_free(struct store_file *file);
 static int decode_path(const char *url, char *path, size_t size, struct error *error);
 
 static const struct store_methods methods = {
-    .get = file_get, .put = file_put, .close = file_close};
+    .get = file_get, .put = file_put, .remove = file_remove, .close = file_close};
 
 int store_file_open(struct store **store, struct uv_loop_s *loop, const char *url,
                     struct error *error)
@@ -130,7 +133,12 @@ static int decode_path(const char *url, char *path, size_t size, struct error *e
 
 static void file_get(struct store *self, store_callback *done, void *arg)
 {
-    queue((struct store_file *)self, 0, done, arg);
+    queue((struct store_file *)self, get, done, arg);
+}
+
+static void file_remove(struct store *self, store_callback *done, void *arg)
+{
+    queue((struct store_file *)self, remove_files, done, arg);
 }
 
 static void file_put(struct store *self, enum store_condition condition, const char *etag,
@@ -142,12 +150,13 @@ static void file_put(struct store *self, enum store_condition condition, const c
     snprintf(file->etag, sizeof(file->etag), "%s", etag != NULL ? etag : "");
     file->body_len = len <= sizeof(file->body) ? len : sizeof(file->body);
     memcpy(file->body, body, file->body_len);
-    queue(file, 1, done, arg);
+    queue(file, put, done, arg);
 }
 
-static void queue(struct store_file *file, int is_put, store_callback *done, void *arg)
+static void queue(struct store_file *file, void (*run)(struct store_file *), store_callback *done,
+                  void *arg)
 {
-    file->is_put = is_put;
+    file->run = run;
     file->done = done;
     file->arg = arg;
     file->busy = 1;
@@ -161,10 +170,7 @@ static void work(uv_work_t *request)
 {
     struct store_file *file = request->data;
 
-    if (file->is_put)
-        put(file);
-    else
-        get(file);
+    file->run(file);
 }
 
 static void work_done(uv_work_t *request, int status)
@@ -216,6 +222,16 @@ static void put(struct store_file *file)
     }
 out:
     close(guard);
+}
+
+/* On the thread pool. The guard goes too: only the doctor removes, what nobody else has opened. */
+static void remove_files(struct store_file *file)
+{
+    if ((unlink(file->path) != 0 && errno != ENOENT) ||
+        (unlink(file->guard_path) != 0 && errno != ENOENT))
+        refuse(file, "deleting", file->path);
+    else
+        file->result.outcome = STORE_OK;
 }
 
 /* Returns a descriptor, or -1 with the result filled. Not a blocking flock: that has no deadline.

@@ -2,7 +2,7 @@
  * store_file: a lock object that is a local file, file:///path, with an object store's semantics.
  *
  * Conditional writes are atomic between the processes of one machine: they happen under an flock on
- * the file PATH.guard, which is never deleted. The new content is written to PATH.new, synced, and
+ * the file PATH.guard, which is never deleted (but beside the doctor's own probes). The new content is written to PATH.new, synced, and
  * renamed, so that a crash at any point leaves the old content or the new, and a reader needs no
  * lock. (One flock on the folder would leave no second file, but NFS refuses it; link() and
  * rename() alone make a create atomic but no compare-and-swap.)

@@ -97,6 +97,18 @@ class Faults(Case):
         self.assertEqual(store.objects, {})
         self.assertEqual(tool.ask("absent", "s", '{"a":1}')["outcome"], "ok")
 
+    def test_no_write_is_sent_twice(self):
+        """On a kept-alive connection libcurl would send it again by itself, and the answer would be 412."""
+        for cut in ("reset", "close"):
+            store = self.stand_in()
+            tool = self.tool(store)
+            self.assertEqual(tool.ask("get", "s")["outcome"], "absent")
+            store.faults = [Fault(cut=cut, apply=True)]
+            result = tool.ask("absent", "s", '{"a":1}')
+            self.assertEqual(result["outcome"], "unknown", result)
+            self.assertIn("broke before an answer" if cut == "close" else "", result["error"])
+            self.assertEqual(len(store.requests), 2)
+
     def test_nobody_there(self):
         store = self.stand_in()
         tool = self.tool(store, AWS_ENDPOINT_URL_S3="http://127.0.0.1:1")
@@ -289,6 +301,7 @@ class Liars(Case):
     def test_doctor(self):
         for arguments, usable in [({}, True), ({"forms": ("bare",)}, True), ({"forms": ("quoted",)}, True),
                                   ({"forms": ()}, False), ({"ignores": ("If-Match",)}, False),
+                                  ({"racy": True}, False), ({"stale": True}, False),
                                   ({"ignores": ("If-None-Match",)}, False)]:
             with self.subTest(arguments):
                 store = self.stand_in(**arguments)
@@ -299,6 +312,33 @@ class Liars(Case):
                 self.assertEqual(store.objects, {}, "the probe left objects behind")
                 if usable:
                     self.assertEqual([row[2] for row in report["rows"]][-1], "done")
+
+    def test_doctor_of_files(self):
+        folder = self.cache()
+        tool = StoreTool({})
+        self.addCleanup(tool.close)
+        report = tool.ask("doctor", f"file://{folder}/org.db.lock", 8, 2)
+        self.assertTrue(report["usable"], report)
+        self.assertEqual({row[3] for row in report["rows"]}, {"good"})
+        self.assertEqual(os.listdir(folder), [])
+        self.assertFalse(tool.ask("doctor", f"file://{folder}/nowhere/org.db.lock", 8, 2)["usable"])
+
+    def test_doctor_saves_requests(self):
+        store = self.stand_in(forms=("bare",))
+        cache = self.cache()
+        self.assertTrue(self.tool(store, cache=cache).ask("doctor", "s3://locks/org.db.lock", 2, 1)["usable"])
+        tool = self.tool(store, cache=cache)
+        before = len(store.requests)
+        etag = tool.ask("absent", "s", '{"a":1}')["etag"]
+        self.assertEqual(tool.ask("match", "s", etag, '{"a":2}')["outcome"], "ok")
+        self.assertEqual(len(store.requests), before + 2)
+
+    def test_doctor_refused(self):
+        store = self.stand_in()
+        report = self.tool(store, AWS_SECRET_ACCESS_KEY="wrong").ask("doctor", "s3://locks/org.db.lock", 2, 1)
+        self.assertFalse(report["usable"])
+        self.assertIn("SignatureDoesNotMatch", report["error"])
+        self.assertEqual(len(store.requests), 1, "nothing was written, so there is nothing to delete")
 
     def test_doctor_without_a_store(self):
         store = self.stand_in()

@@ -31,7 +31,7 @@ class Fault:
     def __init__(self, status=None, code="", headers=None, body=None, delay=0, cut=None, raw=None, apply=False):
         self.status, self.code, self.headers, self.body = status, code, headers or {}, body
         self.delay = delay  # seconds before the answer
-        self.cut = cut  # "reset": the connection is reset; "half": the answer ends in its middle
+        self.cut = cut  # "reset", "close": the connection is, without an answer; "half": in the middle of it
         self.raw = raw  # these bytes in the place of an answer
         self.apply = apply  # the request is carried out first
 
@@ -86,6 +86,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault.cut == "reset":
             self.reset()
+        elif fault.cut == "close":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
         elif fault.cut == "half":
             self.answer(200, headers={"ETag": '"x"', "Content-Length": "100"}, body="half")
             self.close_connection = True
@@ -103,10 +106,13 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class StandIn:
-    """forms: which ETags its If-Match takes ("quoted", "bare"); ignores: conditions that it does not look at."""
+    """forms: which ETags its If-Match takes ("quoted", "bare"); ignores: conditions that it does not look at;
+    racy: it writes some time after it looked; stale: its reads are one write late."""
 
-    def __init__(self, secret=None, forms=("quoted", "bare"), ignores=(), tls=None, handler=Handler):
-        self.secret, self.forms, self.ignores = secret, forms, ignores
+    def __init__(self, secret=None, forms=("quoted", "bare"), ignores=(), racy=False, stale=False, tls=None,
+                 handler=Handler):
+        self.secret, self.forms, self.ignores, self.racy, self.stale = secret, forms, ignores, racy, stale
+        self.before = {}  # what objects were before their last write
         self.objects = {}  # path: (bytes, time)
         self.requests, self.peers, self.faults = [], [], []
         self.region = None  # requests signed for another are refused
@@ -167,7 +173,7 @@ class StandIn:
             if method == "GET" and not there:
                 return (404, "NoSuchKey")
             if method == "GET":
-                data, written = self.objects[path]
+                data, written = (self.before if self.stale and path in self.before else self.objects)[path]
                 return (200, "", {"ETag": f'"{hashlib.md5(data).hexdigest()}"',
                                   "Last-Modified": email.utils.formatdate(written, usegmt=True)}, data)
             if "if-none-match" in headers and "If-None-Match" not in self.ignores and there:
@@ -177,5 +183,11 @@ class StandIn:
                     return (404, "NoSuchKey")
                 if not self.matches(headers["if-match"], path):
                     return (412, "PreconditionFailed")
+            if self.racy:
+                self.lock.release()
+                time.sleep(0.05)
+                self.lock.acquire()
+            if path in self.objects:
+                self.before[path] = self.objects[path]
             self.objects[path] = (body, time.time() + self.clock_offset)
             return (200, "", {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
