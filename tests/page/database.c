@@ -149,7 +149,8 @@ static void test_empty_stays_empty(void **unused)
 static void test_growth_and_shrinkage(void **unused)
 {
     static const int lengths[] = {1, 2, 3, 2, 1, 3000, 2999, 3000, 3001, 2, 3001};
-    char *target = sample_path("target.db");
+    char *target;
+    long size;
 
     (void)unused;
     for (int mode = 0; mode < 4; mode++) {
@@ -176,15 +177,19 @@ static void test_growth_and_shrinkage(void **unused)
             ok(database_begin_read(db, &state, &failure));
             assert_int_equal(state.page_count, lengths[i]);
             database_end(db);
+            if (!(mode & 1)) {
+                struct stat status;
+
+                assert_int_equal(stat(target, &status), 0);
+                assert_int_equal(status.st_size, lengths[i] * 512);
+            }
             sample_check_same(source, target);
             sample_check_integrity(target);
         }
         database_free(db);
-        if (!(mode & 1)) {
-            struct stat status;
-            assert_int_equal(stat(target, &status), 0);
-            assert_int_equal(status.st_size, 3001 * 512);
-        }
+        sample_sql(target, "PRAGMA journal_mode = delete;"); /* the WAL is in the file now */
+        free(sample_read_file(target, &size));
+        assert_int_equal(size, 3001 * 512);
     }
 }
 
@@ -299,6 +304,24 @@ static void test_stale_page_count(void **unused)
     }
 }
 
+/* A file that was deleted meanwhile is not made again by the connection that takes the page size of
+ * the sender. */
+static void test_deleted_meanwhile(void **unused)
+{
+    char *source = sample_path("source.db"), *target = sample_path("target.db");
+    struct database *db;
+    int written;
+
+    (void)unused;
+    make(source, 0, 8192, "delete");
+    ok(database_open(&db, target, DATABASE_WRITE | DATABASE_CREATE, 2000, &failure));
+    ok(database_begin_write(db, NULL, &failure));
+    assert_int_equal(unlink(target), 0);
+    assert_int_equal(sample_write(source, db, &written), ERR_NO_DATABASE);
+    database_free(db);
+    assert_int_not_equal(access(target, F_OK), 0);
+}
+
 static int stop_at(void *arg, uint32_t done)
 {
     *(uint32_t *)arg = done;
@@ -356,6 +379,7 @@ static void test_refused_writes(void **unused)
     assert_int_equal(database_commit(db, &failure), ERR_NOT_A_DATABASE);
     ok(database_begin_write(db, NULL, &failure));
     ok(database_truncate(db, count - 1, &failure));
+    assert_int_equal(database_write_page(db, count, page, 1024, &failure), ERR_PROTOCOL);
     assert_int_equal(database_commit(db, &failure), ERR_NOT_A_DATABASE);
     ok(database_begin_write(db, NULL, &failure));
     ok(database_read_page(db, 1, page, &failure));
@@ -426,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_growth_and_shrinkage),
         cmocka_unit_test(test_lock_byte_page),
         cmocka_unit_test(test_stale_page_count),
+        cmocka_unit_test(test_deleted_meanwhile),
         cmocka_unit_test(test_scan_can_be_stopped),
         cmocka_unit_test(test_refused_writes),
         cmocka_unit_test(test_changed_page_size),

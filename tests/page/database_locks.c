@@ -325,11 +325,13 @@ static void test_data_version_over_reconnection(void **unused)
     make("delete");
     db = sample_open(target, DATABASE_WRITE, 2000);
     before = version_now(db);
-    ok(database_change_page_size(db, 8192, &failure));
-    assert_int_not_equal(version_now(db), before);
-    before = version_now(db);
-    target = sample_path("target.db");
+    for (uint32_t size = 8192; size <= 32768; size *= 2) {
+        ok(database_change_page_size(db, size, &failure));
+        assert_int_not_equal(version_now(db), before);
+        before = version_now(db);
+    }
     database_free(db);
+    target = sample_path("target.db");
 
     sample_write_file(target, "", 0);
     db = sample_open(target, DATABASE_WRITE, 2000);
