@@ -35,6 +35,7 @@
 #include "protocol/link/ssh_connect.h"
 #include "protocol/link/ssh_host_key.h"
 #include "protocol/link/ssh_known_hosts.h"
+#include "protocol/link/ssh_setup.h"
 
 /* How long the far side may take to say how its program ended, after the end of its stdout. */
 #define END_TIMEOUT_MS 5000
@@ -103,71 +104,6 @@ static void init_library(void)
 
 /* ---- the start ---- */
 
-static int take_identity_files(struct ssh_config *config, const char *const *files,
-                               struct error *error)
-{
-    struct ssh_file_list *list = &config->identity_files;
-
-    for (; files != NULL && *files != NULL; files++) {
-        if (list->count == LIMIT_SSH_FILES)
-            return error_set(error, ERR_USAGE, "more than %d identity files", LIMIT_SSH_FILES);
-        list->paths[list->count] = strdup(*files);
-        if (list->paths[list->count] == NULL)
-            return error_set(error, ERR_INTERNAL, "out of memory for a path");
-        list->count++;
-        list->is_set = 1;
-    }
-    return 0;
-}
-
-static int read_files(struct ssh_config *config, const char *config_path, struct error *error)
-{
-    char folder[LIMIT_PATH];
-    char path[LIMIT_PATH + 8];
-    int rc;
-
-    snprintf(folder, sizeof(folder), "%s/.ssh", config->home);
-    if (config_path != NULL)
-        return ssh_config_read_file(config, config_path, folder, 1, error);
-    snprintf(path, sizeof(path), "%s/config", folder);
-    rc = ssh_config_read_file(config, path, folder, 0, error);
-    return rc == 0 ? ssh_config_read_file(config, "/etc/ssh/ssh_config", "/etc/ssh", 0, error) : rc;
-}
-
-/* Put the options into the configuration, which wins over the files by being there first. */
-static int configure(struct ssh_link *self, const struct link_ssh_options *options,
-                     struct error *error)
-{
-    struct ssh_config *config = &self->config;
-    char home[LIMIT_PATH] = "/";
-    size_t home_size = sizeof(home);
-    int rc;
-
-    uv_os_homedir(home, &home_size);
-    rc = ssh_config_init(config, options->host, home, error);
-    if (rc != 0)
-        return rc;
-    if (options->user != NULL && (config->user = strdup(options->user)) == NULL)
-        return error_set(error, ERR_INTERNAL, "out of memory for a user name");
-    if (options->port != 0)
-        config->port = options->port;
-    if (options->keepalive_s != 0)
-        config->alive_interval_s = options->keepalive_s;
-    if (options->known_hosts_path != NULL) {
-        config->user_known_hosts.paths[0] = strdup(options->known_hosts_path);
-        config->user_known_hosts.count = config->user_known_hosts.paths[0] != NULL;
-        config->user_known_hosts.is_set = config->global_known_hosts.is_set = 1;
-    }
-    rc = take_identity_files(config, options->identity_files, error);
-    if (rc == 0)
-        rc = read_files(config, options->config_path, error);
-    if (rc == 0)
-        rc = ssh_config_finish(config, error);
-    if (rc == 0)
-        rc = ssh_host_key_load(config, &self->known, error);
-    return rc;
-}
-
 static void free_link(struct ssh_link *self)
 {
     ssh_channel_release(&self->channel);
@@ -220,8 +156,10 @@ int link_ssh_new(uv_loop_t *loop, const struct link_callbacks *callbacks, void *
     self->accept_new_host_key = options->accept_new_host_key;
     self->program = strdup(options->program != NULL ? options->program : "lockstep-origin");
     far_lines_init(&self->lines, &self->link);
-    rc = self->program != NULL ? configure(self, options, error)
+    rc = self->program != NULL ? ssh_setup(&self->config, options, error)
                                : error_set(error, ERR_INTERNAL, "out of memory for a link");
+    if (rc == 0)
+        rc = ssh_host_key_load(&self->config, &self->known, error);
     if (rc == 0)
         rc = make_session(self, options->command, error);
     if (rc != 0) {
@@ -286,15 +224,22 @@ static void wake(void *user)
     uv_timer_start(&self->kick, kick_cb, 0, 0);
 }
 
-/* Wait for what libssh2 waits for. */
+/*
+ * Wait for what libssh2 waits for, but not for what nobody would read: a socket that stays readable
+ * would call back at once, again and again.
+ */
 static void wait_for_socket(struct ssh_link *self)
 {
-    int is_idle = self->state == STATE_CHANNEL && self->channel.is_paused &&
-                  !ssh_channel_wants_write(&self->channel);
-    int events = is_idle ? 0 : UV_READABLE;
+    int is_paused = self->state == STATE_CHANNEL && self->channel.is_paused &&
+                    self->channel.state == SSH_CHANNEL_STREAMING;
+    int is_outbound =
+        (libssh2_session_block_directions(self->session) & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0;
+    int events = is_outbound ? UV_WRITABLE : 0;
 
-    if (libssh2_session_block_directions(self->session) & LIBSSH2_SESSION_BLOCK_OUTBOUND)
-        events |= UV_WRITABLE;
+    if (self->state == STATE_LOGIN && ssh_auth_waits_for_person(self->auth))
+        events = 0;
+    else if (!is_paused || (!is_outbound && ssh_channel_wants_write(&self->channel)))
+        events |= UV_READABLE; /* a write that waits for the far side's window reads, too */
     if (events != 0)
         uv_poll_start(&self->poll, events, poll_cb);
     else

@@ -10,7 +10,8 @@
  *   link_probe outside PROGRAM [KEY=VALUE...] HOST COMMAND  through link_outside_ssh
  *
  * Options, before the kind of link: --no-stdin (write nothing and do not shut down), --close-after
- * N (link_close once N bytes came), --pause-ms N (pause so long after each delivery).
+ * N (link_close once N bytes came), --pause-ms N (pause so long after each delivery),
+ * --print (write to descriptor 1 once the link is open).
  *
  * stderr gets "open", "far: LINE" for each far line, "drain", and at the end "closed: CODE: TEXT"
  * and "traffic: SENT RECEIVED". The exit status is the one that stands for the code.
@@ -44,6 +45,7 @@ struct probe {
     long close_after; /* -1: never */
     int pause_ms;
     int is_paused;
+    int prints;
 };
 
 static void source_closed(struct fd_source *source)
@@ -77,6 +79,8 @@ static void on_open(void *user)
     struct error error;
 
     fprintf(stderr, "open\n");
+    if (probe->prints)
+        dprintf(STDOUT_FILENO, "stray\n");
     if (probe->is_echo || probe->no_stdin)
         return;
     if (fd_source_open(&probe->source, &probe->loop, dup(0), "stdin", stdin_bytes, stdin_end, probe,
@@ -240,6 +244,8 @@ int main(int argc, char **argv)
     for (argv++; *argv != NULL && strncmp(*argv, "--", 2) == 0; argv++) {
         if (strcmp(*argv, "--no-stdin") == 0)
             probe.no_stdin = 1;
+        else if (strcmp(*argv, "--print") == 0)
+            probe.prints = 1;
         else if (strcmp(*argv, "--close-after") == 0 && argv[1] != NULL)
             probe.close_after = atol(*++argv);
         else if (strcmp(*argv, "--pause-ms") == 0 && argv[1] != NULL)

@@ -134,6 +134,12 @@ class Stdio(unittest.TestCase):
             _, stderr = child.communicate(timeout=10)
             self.assertIn(b"closed: NONE", stderr)
 
+    def test_stray_output_goes_to_stderr(self):
+        """What the process prints to descriptor 1 while the link is open must not get into the stream."""
+        result = probe.run("--print", "stdio", stdin=b"x")
+        self.assertEqual((result.code, result.stdout), ("NONE", b"x"))
+        self.assertIn("stray", result.stderr)
+
     def test_refuses_a_terminal(self):
         leader, follower = pty.openpty()
         try:
