@@ -299,19 +299,20 @@ class Liars(Case):
             self.assertEqual(tool.ask("absent", "s", "{}")["outcome"], "ok")
 
     def test_doctor(self):
-        for arguments, usable in [({}, True), ({"forms": ("bare",)}, True), ({"forms": ("quoted",)}, True),
-                                  ({"forms": ()}, False), ({"ignores": ("If-Match",)}, False),
-                                  ({"racy": True}, False), ({"stale": True}, False),
-                                  ({"ignores": ("If-None-Match",)}, False)]:
+        for arguments, bad in [({}, None), ({"forms": ("bare",)}, None), ({"forms": ("quoted",)}, None),
+                               ({"forms": ()}, "replace (If-Match), either form"),
+                               ({"ignores": ("If-Match",)}, "replace (If-Match, a wrong ETag)"),
+                               ({"ignores": ("If-None-Match",)}, "create what exists (If-None-Match: *)"),
+                               ({"racy": True}, "race to create"), ({"stale": True}, "write, then read")]:
             with self.subTest(arguments):
                 store = self.stand_in(**arguments)
                 report = self.tool(store).ask("doctor", "s3://locks/org.db.lock", 4, 2)
-                self.assertEqual(report["usable"], usable, report)
-                self.assertEqual(report["failed"], "" if usable else "STORE_UNUSABLE")
-                self.assertEqual("BAD" in [row[3] for row in report["rows"]], not usable)
+                self.assertEqual(report["usable"], bad is None, report)
+                self.assertEqual(report["failed"], "STORE_UNUSABLE" if bad else "")
+                self.assertEqual(next((row[0] for row in report["rows"] if row[3] in ("BAD", "unclear")), None), bad)
+                self.assertIn(bad or "", report["error"])
                 self.assertEqual(store.objects, {}, "the probe left objects behind")
-                if usable:
-                    self.assertEqual([row[2] for row in report["rows"]][-1], "done")
+                self.assertEqual(report["rows"][-1][2], "done")
 
     def test_doctor_of_files(self):
         folder = self.cache()

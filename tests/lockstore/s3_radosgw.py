@@ -1,4 +1,5 @@
-"""The S3 store against a real server: Ceph's gateway, two of them, plain and by TLS (tests/radosgw.sh)."""
+"""The S3 store against a real server: Ceph's gateway, two of them, plain and by TLS (tests/radosgw.sh). Where
+moto is installed, an emulator with other quirks, against that too."""
 import concurrent.futures
 import datetime
 import hashlib
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from s3_stand_in import sign
@@ -29,6 +31,22 @@ def free_ports():
             return first
         except OSError:
             continue
+
+
+def make_bucket(port, name):
+    host = f"127.0.0.1:{port}"
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    headers = {"host": host, "x-amz-content-sha256": hashlib.sha256(b"").hexdigest(), "x-amz-date": now}
+    scope = f"{now[:8]}/us-east-1/s3/aws4_request"
+    signature = sign(SECRET, "PUT", "/" + name, headers, sorted(headers), scope, now, headers["x-amz-content-sha256"])
+    headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={KEY}/{scope},SignedHeaders={';'.join(sorted(headers))},"
+                                f"Signature={signature}")
+    connection = http.client.HTTPConnection(host, timeout=60)
+    connection.request("PUT", "/" + name, headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    if status != 200:
+        raise AssertionError(f"making the bucket: {status}")
 
 
 class Server:
@@ -59,21 +77,6 @@ class Server:
     def url(self, gateway=0, tls=False):
         return f"{'https' if tls else 'http'}://127.0.0.1:{self.port + gateway + (2 if tls else 0)}"
 
-    def make_bucket(self, name):
-        host = f"127.0.0.1:{self.port}"
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        headers = {"host": host, "x-amz-content-sha256": hashlib.sha256(b"").hexdigest(), "x-amz-date": now}
-        scope = f"{now[:8]}/auto/s3/aws4_request"
-        signature = sign(SECRET, "PUT", "/" + name, headers, sorted(headers), scope, now, headers["x-amz-content-sha256"])
-        headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={KEY}/{scope},SignedHeaders={';'.join(sorted(headers))},"
-                                    f"Signature={signature}")
-        connection = http.client.HTTPConnection(host, timeout=60)
-        connection.request("PUT", "/" + name, headers=headers)
-        status = connection.getresponse().status
-        connection.close()
-        if status != 200:
-            raise AssertionError(f"making the bucket: {status}")
-
 
 def setUpModule():
     global server, cache
@@ -81,7 +84,7 @@ def setUpModule():
     unittest.addModuleCleanup(server.stop)
     cache = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(cache.cleanup)
-    server.make_bucket("locks")
+    make_bucket(server.port, "locks")
 
 
 class Case(unittest.TestCase):
@@ -228,6 +231,40 @@ class Failures(Case):
         self.assertEqual(other.ask("get", "s")["body"], '{"a":1}')
         server.tell("start-gateway 1")
         self.assertEqual(tool.ask("match", "s", first["etag"], '{"a":2}')["outcome"], "ok")
+
+
+class Moto(Case):
+    """It answers 404 where Ceph answers 412, checks no signature and no clock, and is one process."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("moto_server"):
+            raise unittest.SkipTest("moto is not installed")
+        cls.port = free_ports()
+        process = subprocess.Popen(["moto_server", "-H", "127.0.0.1", "-p", str(cls.port)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        cls.addClassCleanup(process.wait)
+        cls.addClassCleanup(process.kill)
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", cls.port)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+        make_bucket(cls.port, "locks")
+
+    def test_a_records_life(self):
+        tool = self.tool(url=self.key(), AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{self.port}")
+        self.assertEqual(tool.ask("get", "s")["outcome"], "absent")
+        self.assertEqual(tool.ask("match", "s", '"abc"', "{}")["outcome"], "absent")
+        first = tool.ask("absent", "s", '{"a":1}')
+        self.assertEqual(tool.ask("absent", "s", '{"a":2}')["outcome"], "mismatch")
+        self.assertEqual(tool.ask("match", "s", first["etag"], '{"a":3}')["outcome"], "ok")
+        self.assertEqual(tool.ask("match", "s", first["etag"], '{"a":4}')["outcome"], "mismatch")
+
+    def test_doctor(self):
+        report = self.tool(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{self.port}").ask("doctor", self.key(), 8, 2)
+        self.assertTrue(report["usable"], report)
 
 
 if __name__ == "__main__":
