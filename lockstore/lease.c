@@ -1,19 +1,29 @@
 /*
  * The states, and the function that makes each move:
  *
- *           lease_acquire                look_at: free, stale or ours
- *    IDLE ───────────────► LOOKING ─────────────────────────► CLAIMING
- *      ▲ RELEASED may         │ look_at: somebody's           │  ▲   │ put_done
- *      │ start again          ▼                    put_answered: 412  │
- *      │                   WAITING ── look_at: free, stale ───┼──┘   │
- *      │                      ▲                               │      │
- *      │                      └──── look_at, after the check ─┘      ▼
- *      │         settle: asked to          settle: token <= floor   HELD ◄──┐
- *  RELEASED ◄── RELEASING ◄────────────── HELD ────────────► RAISING │ │     │ put_done
- *      end_released                                           put_done    ▼ tick: a third is gone
- *                                                                    RENEWING
- *    any of the states that hold ── lose: deadline, 404, somebody else's record ──► FAILED
- *    LOOKING, WAITING, CLAIMING ─── fail: wait over, store unusable ──────────────► FAILED
+ *     IDLE, RELEASED
+ *         │ asked to: begin
+ *         ▼         somebody's: look_at
+ *      LOOKING ───────────────────────────────► WAITING
+ *         │                                      │   ▲
+ *         │ free, stale or our own: look_at      │   │ a lost race: look_at
+ *         ▼                                      ▼   │
+ *      CLAIMING ◄────────────────────────────────┘   │
+ *         │  └───────────────────────────────────────┘
+ *         │ applied: put_done
+ *         ▼         a third is gone: lease_tick
+ *        HELD ────────────────────────────────► RENEWING
+ *         │ │ ▲ ◄──────── applied: put_done ───────┘
+ *         │ │ │     the floor is not below us: settle
+ *         │ └─┼───────────────────────────────► RAISING
+ *         │   └────────── applied: put_done ───────┘
+ *         │ asked to: settle
+ *         ▼         applied, or taken: end_released
+ *      RELEASING ─────────────────────────────► RELEASED
+ *
+ *    HELD, RENEWING, RAISING ─── deadline, 404, somebody's record: lose ───► FAILED
+ *    LOOKING, WAITING, CLAIMING ─── wait over, store unusable: fail ───────► FAILED
+ *    any but FAILED ─── lease_release, nothing left to write: end_released ──► RELEASED
  *
  * Every write is a PUT with a condition: If-None-Match:* where there was nothing, else If-Match
  * with the ETag of the record that the decision was made on. So a decision that is out of date
@@ -46,8 +56,9 @@
  * Reads while acquiring are never less than a second apart, and exactly that while waiting, so that
  * a release is noticed within one; what is jittered is the pause after trouble.
  *
- * tests/lockstore/simulation.c runs this file against stores and clocks that misbehave, and
- * tests/lockstore/lease.pml is the same machine for the SPIN model checker.
+ * tests/lockstore/simulation.c runs this file against stores and clocks that misbehave. For the
+ * SPIN model checker, tests/lockstore/lease.pml is this machine with time, and fence.pml what the
+ * fence guarantees without any.
  */
 #include "lockstore/lease.h"
 
