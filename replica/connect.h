@@ -27,10 +27,9 @@ struct connect_options {
 };
 
 /*
- * Start to connect to the program beside the database that endpoint names. with_path: tell an outside ssh to look in the usual places
- * as well, after a first try ended in ERR_NO_PROGRAM. *link frees itself after its on_close.
+ * Start to connect to the program beside the database that endpoint names. *link frees itself after its on_close.
  */
-int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options, int with_path,
+int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
                   const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error);
 
 #endif

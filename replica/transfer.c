@@ -7,7 +7,6 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/log.h"
-#include "protocol/link/endpoint.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "replica/push.h"
@@ -28,7 +27,6 @@ struct transfer {
     struct push *push;
     struct compare *compare;
     int attempts;
-    int with_path;           /* the far program was not found without it */
     int cancelled;
     uint64_t started;
     struct transfer_outcome outcome;
@@ -100,15 +98,9 @@ static void on_timer(uv_timer_t *timer)
 static void decide(struct transfer *transfer)
 {
     struct error *error = &transfer->outcome.error;
-    int is_outside_ssh = transfer->options.origin->kind == ENDPOINT_SSH && transfer->options.connect->ssh_program != NULL;
 
     if (!transfer->cancelled && error->code == ERR_MOVED && transfer->attempts < ATTEMPTS_MAX) {
         uv_timer_start(&transfer->timer, on_timer, RETRY_DELAY_MS, 0);
-        return;
-    }
-    if (!transfer->cancelled && error->code == ERR_NO_PROGRAM && is_outside_ssh && !transfer->with_path) {
-        transfer->with_path = 1;
-        uv_timer_start(&transfer->timer, on_timer, 0, 0);
         return;
     }
     if (!uv_is_closing((uv_handle_t *)&transfer->timer))
@@ -173,7 +165,7 @@ static void attempt(struct transfer *transfer)
         decide(transfer);
         return;
     }
-    rc = connect_start(transfer->loop, options->origin, options->connect, transfer->with_path, conversation_link_callbacks(),
+    rc = connect_start(transfer->loop, options->origin, options->connect, conversation_link_callbacks(),
                        transfer->conversation, &link, error);
     if (rc == 0)
         conversation_attach(transfer->conversation, link);

@@ -1,6 +1,6 @@
 /*
  * transfer: one whole pull, push, status or verify: opens the local database, connects, holds the conversation, and
- * tries again where that is of use (a database that changed while it was read; a program that is not on the far PATH).
+ * tries again where the database changed while it was read.
  */
 #ifndef LOCKSTEP_REPLICA_TRANSFER_H
 #define LOCKSTEP_REPLICA_TRANSFER_H
