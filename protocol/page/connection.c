@@ -16,9 +16,13 @@
 
 /*
  * SQLite's page cache in KiB. What a transaction changes beyond it goes to the disk before the
- * commit, with an fsync of the journal for each time the cache fills.
+ * commit, with an fsync of the journal for each time the cache fills; to write all of a 456 MB
+ * database takes 23 MB of memory and no more. One that only reads is best served by a cache that
+ * fits in the processor's: a pass over the 456 MB took 0.13 to 0.14 s of processor time with 256
+ * KiB, 0.14 to 0.18 s with 16 MiB, and 0.16 to 0.22 s where each page was asked for by its number.
  */
-#define CACHE_KIB 16384
+#define CACHE_KIB_WRITE 16384
+#define CACHE_KIB_READ  256
 
 struct connection {
     sqlite3 *handle;
@@ -239,20 +243,25 @@ static void overlook_schema(struct connection *c, int on)
     sqlite3_db_config(c->handle, SQLITE_DBCONFIG_WRITABLE_SCHEMA, on, NULL);
 }
 
+/* An SQLite code. */
+static int set_cache_size(struct connection *c, int kib)
+{
+    char sql[48];
+
+    snprintf(sql, sizeof(sql), "PRAGMA main.cache_size = -%d", kib);
+    return run(c, sql, NULL);
+}
+
 int connection_set_up(struct connection *c, struct error *error)
 {
-    char cache_size[48];
     int rc;
 
     if (c->is_set_up)
         return 0;
     c->gave_up = 0;
-    snprintf(cache_size, sizeof(cache_size), "PRAGMA main.cache_size = -%d", CACHE_KIB);
     overlook_schema(c, 1);
     /* EXTRA also makes the removal of the journal durable, which is what commits. */
     rc = run(c, "PRAGMA main.synchronous = EXTRA", NULL);
-    if (rc == SQLITE_OK)
-        rc = run(c, cache_size, NULL);
     if (rc == SQLITE_OK)
         rc = run(c, "PRAGMA main.mmap_size = 0", NULL);
     if (rc == SQLITE_OK)
@@ -281,8 +290,10 @@ static int begin(struct connection *c, int writes, uint32_t *data_version, struc
     if (rc != SQLITE_OK)
         goto out;
     overlook_schema(c, 1);
-    rc = sqlite3_prepare_v2(c->handle, "SELECT data FROM temp.lockstep_page WHERE pgno = ?1", -1,
-                            &c->select, NULL);
+    rc = set_cache_size(c, writes ? CACHE_KIB_WRITE : CACHE_KIB_READ);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(c->handle, "SELECT data FROM temp.lockstep_page WHERE pgno = ?1",
+                                -1, &c->select, NULL);
     if (rc == SQLITE_OK && writes)
         rc = sqlite3_prepare_v2(c->handle,
                                 "INSERT INTO temp.lockstep_page(pgno, data) VALUES(?1, ?2)", -1,
@@ -410,16 +421,15 @@ int connection_write_last(struct connection *c, const uint8_t *page1, uint32_t p
 int connection_vacuum(struct connection *c, uint32_t page_size, const char *doing,
                       struct error *error)
 {
-    char cache[48], size[48];
+    char size[48];
     int rc;
 
     assert(!c->is_set_up);
     c->gave_up = 0;
-    snprintf(cache, sizeof(cache), "PRAGMA main.cache_size = -%d", CACHE_KIB);
     snprintf(size, sizeof(size), "PRAGMA main.page_size = %u", page_size);
     rc = run(c, "PRAGMA main.synchronous = EXTRA", NULL);
     if (rc == SQLITE_OK)
-        rc = run(c, cache, NULL);
+        rc = set_cache_size(c, CACHE_KIB_WRITE);
     if (rc == SQLITE_OK)
         rc = run(c, size, NULL);
     if (rc == SQLITE_OK)

@@ -5,9 +5,6 @@
  * - With auto_vacuum FULL, COMMIT would move pages about, by the old pointer map on the new
  * content. So the connection is told that the vacuum is incremental; what that changes in page 1 is
  * overwritten in the commit.
- *
- * Measured on the 456 MB of the bench: one SELECT over all pages costs 0.9 of what reading each by
- * its number does, and the size of the page cache makes no difference to it.
  */
 #include "protocol/page/database.h"
 
