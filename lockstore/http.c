@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 #include <uv.h>
@@ -315,6 +316,15 @@ static int on_before_sending(void *arg, char *remote, char *local, int remote_po
     return call->only_once && call->sendings > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+/* A program that we start must not inherit the connection: libcurl of Debian 12 does not see to it.
+ */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)arg;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct http_call *call = arg;
@@ -456,6 +466,7 @@ static int set_up_call(struct http_call *call, const struct http_request *reques
     SET(NOSIGNAL, 1L);
     SET(QUICK_EXIT, 1L); /* a resolver's thread that hangs is left behind, not waited for */
     SET(ERRORBUFFER, call->curl_text);
+    SET(OPENSOCKETFUNCTION, on_open_socket);
     SET(PREREQFUNCTION, on_before_sending);
     SET(PREREQDATA, call);
     SET(WRITEFUNCTION, on_body);

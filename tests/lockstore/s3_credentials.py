@@ -1,6 +1,7 @@
 """Credentials in the order of the AWS tools, each source against a stand-in of its own."""
 import json
 import os
+import re
 import stat
 import tempfile
 import textwrap
@@ -260,6 +261,18 @@ class Process(Case):
         tool.ask("get", "s")
         tool.ask("get", "s")
         self.assertEqual(self.lines(counter), 3)
+
+    def test_no_connection_is_inherited(self):
+        script = self.script(f"ls -l /proc/$$/fd > {self.folder.name}/fds; cat /proc/net/tcp > {self.folder.name}/tcp\n"
+                             f"echo '{self.keys(Expiration=utc(200))}'")
+        tool = self.check("FROMPROCESS", TOKEN, **self.profile(script))
+        tool.ask("get", "s")
+        with open(f"{self.folder.name}/fds") as file:
+            inherited = re.findall(r"socket:\[(\d+)\]", file.read())
+        with open(f"{self.folder.name}/tcp") as file:
+            connections = {line.split()[9] for line in file}
+        self.assertNotEqual(inherited, [], "its stdout is one")
+        self.assertEqual([inode for inode in inherited if inode in connections], [])
 
     def test_closed_while_it_runs(self):
         tool = self.opened(**self.profile(self.script("exec sleep 60")))
