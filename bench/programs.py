@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 
-from measure import Cost, Stopwatch
+from measure import Cost, Failed, Stopwatch
 from work import FIRST_COPY, copy, copy_folder, remove_folder, settle
 
 
@@ -155,7 +155,9 @@ class Lockstep(Program):
         return cost
 
     def untimed(self, verb, source, target):
-        subprocess.run(self.command(verb, source, target), check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(self.command(verb, source, target), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed("laying out, lockstep %s: exit status %d: %s" % (verb, done.returncode, done.stderr))
 
     def prepare(self, work):
         """Lay the two sides out once for each work, and copy that for each run."""
