@@ -151,7 +151,7 @@ class Lockstep(Program):
         totals = json.loads(output)
         if link.is_pipe:
             cost.bytes_sent, cost.bytes_received = totals["bytes_sent"], totals["bytes_received"]
-        cost.round_trips = totals["round_trips"]
+            cost.round_trips = totals["round_trips"]
         return cost
 
     def untimed(self, verb, source, target):
