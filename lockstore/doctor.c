@@ -17,6 +17,7 @@
 
 #include "lockstore/store.h"
 #include "lockstore/store_s3.h"
+#include "lockstore/store_wait.h"
 #include "protocol/base/hex.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
@@ -26,17 +27,8 @@
 #define DEFAULT_ROUNDS  3
 #define CLIENTS_MAX     64
 #define READS           5
-#define TRIES           3 /* of a request without a definite answer */
 #define SKEW_WARNING_S  60
 #define NO_SUCH_ETAG    "\"00000000000000000000000000000000\""
-
-/* An answer that outlives its callback. */
-struct answer {
-    int there;
-    struct store_result result; /* its body is cut to what is below */
-    char body[128];
-    size_t body_len;
-};
 
 struct doctor {
     uv_loop_t loop;
@@ -80,20 +72,6 @@ static int open_store(struct doctor *doctor, const char *url, struct store **sto
     return rc;
 }
 
-static void count_down(void *arg)
-{
-    (*(unsigned *)arg)--;
-}
-
-static void close_store(struct doctor *doctor, struct store *store)
-{
-    unsigned left = 1;
-
-    store_close(store, count_down, &left);
-    while (left > 0)
-        uv_run(&doctor->loop, UV_RUN_ONCE);
-}
-
 int doctor_run(const char *url, const struct doctor_options *options, struct doctor_report *report,
                struct error *error)
 {
@@ -123,7 +101,7 @@ int doctor_run(const char *url, const struct doctor_options *options, struct doc
         clean_up(&doctor);
         if (doctor.is_s3 && (doctor.bare_works || doctor.quoted_works))
             store_s3_remember(doctor.store, !doctor.quoted_works, report->usable);
-        close_store(&doctor, doctor.store);
+        store_wait_close(&doctor.loop, doctor.store);
         if (!report->usable) {
             if (error != NULL)
                 *error = doctor.first_bad;
@@ -176,66 +154,32 @@ static void add_row(struct doctor *doctor, const char *what, const char *expecte
                   seen);
 }
 
-/* ---- requests that are waited for ---- */
-
-static void answer_cb(void *arg, const struct store_result *result)
-{
-    struct answer *answer = arg;
-
-    answer->result = *result;
-    answer->result.body = NULL;
-    answer->body_len = result->body_len < sizeof(answer->body) ? result->body_len : 0;
-    if (answer->body_len > 0)
-        memcpy(answer->body, result->body, answer->body_len);
-    answer->there = 1;
-}
-
-static void wait_for(struct doctor *doctor, struct answer *answers, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        while (!answers[i].there)
-            uv_run(&doctor->loop, UV_RUN_ONCE);
-    }
-}
-
-static void get_now(struct doctor *doctor, struct store *store, struct answer *answer)
-{
-    for (int i = 0; i < TRIES; i++) {
-        *answer = (struct answer){0};
-        store_get(store, answer_cb, answer);
-        wait_for(doctor, answer, 1);
-        if (answer->result.outcome != STORE_UNKNOWN)
-            break;
-    }
-}
+/* ---- requests ---- */
 
 /* Every body is another one, so that every ETag is. */
-static size_t make_body(char out[128])
+static void make_body(char out[STORE_WAIT_BODY])
 {
     uint8_t noise[16];
     char digits[33];
 
     random_bytes(noise, sizeof(noise));
-    return (size_t)snprintf(out, 128, "{\"probe\":\"lockstep lock doctor\",\"id\":\"%s\"}",
-                            hex_encode(noise, sizeof(noise), digits));
+    snprintf(out, STORE_WAIT_BODY, "{\"probe\":\"lockstep lock doctor\",\"id\":\"%s\"}",
+             hex_encode(noise, sizeof(noise), digits));
 }
 
-/* Sent again while there is no definite answer, as the lease does. */
-static void put_now(struct doctor *doctor, enum store_condition condition, const char *etag,
-                    struct answer *answer, char body[128])
+static void get_now(struct doctor *doctor, struct store_answer *answer)
 {
-    size_t len = make_body(body);
-
-    for (int i = 0; i < TRIES; i++) {
-        *answer = (struct answer){0};
-        store_put(doctor->store, condition, etag, (const uint8_t *)body, len, answer_cb, answer);
-        wait_for(doctor, answer, 1);
-        if (answer->result.outcome != STORE_UNKNOWN && answer->result.outcome != STORE_CONFLICT)
-            break;
-    }
+    store_wait_get(&doctor->loop, doctor->store, answer);
 }
 
-static const char *outcome_text(const struct answer *answer)
+static void put_now(struct doctor *doctor, enum store_condition condition, const char *etag,
+                    struct store_answer *answer, char body[STORE_WAIT_BODY])
+{
+    make_body(body);
+    store_wait_put(&doctor->loop, doctor->store, condition, etag, body, answer);
+}
+
+static const char *outcome_text(const struct store_answer *answer)
 {
     static const char *const texts[] = {[STORE_OK] = "done",
                                         [STORE_ABSENT] = "no such object (404)",
@@ -247,7 +191,7 @@ static const char *outcome_text(const struct answer *answer)
 }
 
 static void add_answer_row(struct doctor *doctor, const char *what, const char *expected,
-                           const struct answer *answer, int is_good)
+                           const struct store_answer *answer, int is_good)
 {
     enum doctor_verdict verdict = is_good ? DOCTOR_GOOD : DOCTOR_BAD;
 
@@ -260,9 +204,9 @@ static void add_answer_row(struct doctor *doctor, const char *what, const char *
 
 static int check_reach(struct doctor *doctor)
 {
-    struct answer answer;
+    struct store_answer answer;
 
-    get_now(doctor, doctor->store, &answer);
+    get_now(doctor, &answer);
     if (doctor->is_s3 && store_s3_credential_source(doctor->store)[0] != '\0')
         add_row(doctor, "credentials", "found", DOCTOR_GOOD, "from the %s",
                 store_s3_credential_source(doctor->store));
@@ -273,8 +217,8 @@ static int check_reach(struct doctor *doctor)
 
 static int check_create(struct doctor *doctor)
 {
-    struct answer answer;
-    char body[128];
+    struct store_answer answer;
+    char body[STORE_WAIT_BODY];
 
     doctor->wrote = 1;
     put_now(doctor, STORE_IF_ABSENT, NULL, &answer, body);
@@ -292,8 +236,8 @@ static int check_create(struct doctor *doctor)
 /* One replacement under the right ETag, with or without quotes. */
 static int try_form(struct doctor *doctor, int bare)
 {
-    struct answer answer;
-    char body[128];
+    struct store_answer answer;
+    char body[STORE_WAIT_BODY];
 
     if (doctor->is_s3)
         store_s3_set_raw(doctor->store, bare);
@@ -328,8 +272,8 @@ static int check_forms(struct doctor *doctor)
 
 static int check_false_conditions(struct doctor *doctor)
 {
-    struct answer answer;
-    char body[128];
+    struct store_answer answer;
+    char body[STORE_WAIT_BODY];
     int is_refused;
 
     put_now(doctor, STORE_IF_MATCH, NO_SUCH_ETAG, &answer, body);
@@ -347,9 +291,9 @@ static int check_false_conditions(struct doctor *doctor)
 
 static int check_reads(struct doctor *doctor)
 {
-    struct answer written = {0};
-    struct answer read = {0};
-    char body[128];
+    struct store_answer written = {0};
+    struct store_answer read = {0};
+    char body[STORE_WAIT_BODY];
     int stale = 0;
 
     for (int i = 0; i < READS; i++) {
@@ -360,7 +304,7 @@ static int check_reads(struct doctor *doctor)
         }
         memcpy(doctor->old_etag, doctor->etag, sizeof(doctor->old_etag));
         memcpy(doctor->etag, written.result.etag, sizeof(doctor->etag));
-        get_now(doctor, doctor->store, &read);
+        get_now(doctor, &read);
         if (read.result.outcome != STORE_OK || read.body_len != strlen(body) ||
             memcmp(read.body, body, read.body_len) != 0)
             stale++;
@@ -393,10 +337,10 @@ static int run_round(struct doctor *doctor, const char *url, unsigned clients,
                      enum store_condition condition, const char *etag, struct round *round,
                      char new_etag[STORE_ETAG_MAX], struct error *error)
 {
-    struct answer *answers = calloc(clients, sizeof(*answers));
+    struct store_answer *answers = calloc(clients, sizeof(*answers));
     struct store *stores[CLIENTS_MAX] = {NULL};
-    char(*bodies)[128] = calloc(clients, sizeof(*bodies));
-    struct answer read = {0};
+    char(*bodies)[STORE_WAIT_BODY] = calloc(clients, sizeof(*bodies));
+    struct store_answer read = {0};
     unsigned author = clients;
     unsigned winner = clients;
     int rc = answers == NULL || bodies == NULL
@@ -407,14 +351,13 @@ static int run_round(struct doctor *doctor, const char *url, unsigned clients,
     for (unsigned i = 0; i < clients && rc == 0; i++)
         rc = open_store(doctor, url, &stores[i], error);
     for (unsigned i = 0; i < clients && rc == 0; i++) {
-        size_t len = make_body(bodies[i]);
-
-        store_put(stores[i], condition, etag, (const uint8_t *)bodies[i], len, answer_cb,
-                  &answers[i]);
+        make_body(bodies[i]);
+        store_put(stores[i], condition, etag, (const uint8_t *)bodies[i], strlen(bodies[i]),
+                  store_wait_cb, &answers[i]);
     }
     if (rc == 0) {
-        wait_for(doctor, answers, clients);
-        get_now(doctor, stores[0], &read);
+        store_wait_for(&doctor->loop, answers, clients);
+        store_wait_get(&doctor->loop, stores[0], &read);
         memcpy(new_etag, read.result.etag, STORE_ETAG_MAX);
     }
     for (unsigned i = 0; i < clients && rc == 0; i++) {
@@ -433,7 +376,7 @@ static int run_round(struct doctor *doctor, const char *url, unsigned clients,
         round->applied_loser = author < clients && answers[author].result.outcome != STORE_UNKNOWN;
     for (unsigned i = 0; i < clients; i++) {
         if (stores[i] != NULL)
-            close_store(doctor, stores[i]);
+            store_wait_close(&doctor->loop, stores[i]);
     }
     free(answers);
     free(bodies);
@@ -518,31 +461,23 @@ static int check_replace_race(struct doctor *doctor)
 
 /* ---- afterwards ---- */
 
-static int remove_now(struct doctor *doctor, struct store *store, struct answer *answer)
+static int remove_now(struct doctor *doctor, struct store *store)
 {
-    *answer = (struct answer){0};
-    if (store->methods->remove == NULL)
-        return -1;
-    for (int i = 0; i < TRIES; i++) {
-        *answer = (struct answer){0};
-        store->methods->remove(store, answer_cb, answer);
-        wait_for(doctor, answer, 1);
-        if (answer->result.outcome != STORE_UNKNOWN)
-            break;
-    }
-    return answer->result.outcome == STORE_OK || answer->result.outcome == STORE_ABSENT ? 0 : -1;
+    struct store_answer answer;
+
+    store_wait_remove(&doctor->loop, store, &answer);
+    return answer.result.outcome == STORE_OK || answer.result.outcome == STORE_ABSENT ? 0 : -1;
 }
 
 /* Objects that cannot be deleted are named, and do not make a store unusable. */
 static void clean_up(struct doctor *doctor)
 {
     char url[sizeof(doctor->probe) + 16];
-    struct answer answer;
     unsigned left = 0;
 
     if (!doctor->wrote)
         return;
-    if (remove_now(doctor, doctor->store, &answer) != 0)
+    if (remove_now(doctor, doctor->store) != 0)
         left++;
     for (unsigned i = 0; i < rounds_of(doctor) && left == 0; i++) {
         struct store *store;
@@ -550,9 +485,9 @@ static void clean_up(struct doctor *doctor)
         snprintf(url, sizeof(url), "%s-%u", doctor->probe, i);
         if (open_store(doctor, url, &store, NULL) != 0)
             break;
-        if (remove_now(doctor, store, &answer) != 0)
+        if (remove_now(doctor, store) != 0)
             left++;
-        close_store(doctor, store);
+        store_wait_close(&doctor->loop, store);
     }
     if (left > 0)
         add_row(doctor, "delete the probe's objects", "done", DOCTOR_ODD, "left behind: %s*",
