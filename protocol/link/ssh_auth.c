@@ -147,6 +147,12 @@ static int refuse(struct ssh_auth *auth, struct error *error)
                      config->host, config->user, auth->report, rsa);
 }
 
+/* libssh2 1.10's text for a connection that ended while it waited for the answer to a key. */
+static int says_connection_ended(const char *text)
+{
+    return text != NULL && strncmp(text, "Waiting for", 11) == 0;
+}
+
 /* The last error of the session, where the connection broke. */
 static int broken(struct ssh_auth *auth, struct error *error)
 {
@@ -159,6 +165,9 @@ static int broken(struct ssh_auth *auth, struct error *error)
             "logging in to %s as %s: the server ended the connection after %u keys (%s); "
             "choose one with -i, or with IdentitiesOnly and IdentityFile in ~/.ssh/config",
             auth->config->host, auth->config->user, auth->tried, auth->report);
+    if (says_connection_ended(text))
+        return error_set(error, ERR_NO_LINK, "logging in to %s: the server ended the connection",
+                         auth->config->host);
     return error_set(error, ERR_NO_LINK, "logging in to %s: %s (libssh2 error %d)",
                      auth->config->host,
                      text != NULL && *text != '\0' ? text : "the connection broke", code);

@@ -124,7 +124,8 @@ static void try_next(struct ssh_connect *self)
         self->fd = -1;
     }
     if (self->tried > 1)
-        error_wrap(&self->error, "none of %u addresses answered, the last one", self->tried);
+        error_wrap(&self->error, "none of %u addresses took the connection; the last one",
+                   self->tried);
     done(self, -1);
 }
 

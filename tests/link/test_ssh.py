@@ -2,6 +2,7 @@
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -28,6 +29,15 @@ def write_script(path, text):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(path, 0o755)
+
+
+def read_until(terminal, text, timeout=20):
+    """What the terminal shows, up to text, or up to the time-out."""
+    said = b""
+    deadline = time.monotonic() + timeout
+    while text not in said and select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+        said += os.read(terminal, 1000)
+    return said
 
 
 class WithSshd(unittest.TestCase):
@@ -428,6 +438,25 @@ class Passphrases(WithSshd):
         self.assertEqual(result.code, "AUTH")
         self.assertIn("gave no passphrase", result.text)
 
+    def test_server_gone_while_a_person_is_asked(self):
+        askpass = self.sshd.path("slow_askpass")
+        asked = self.sshd.path("asked")
+        write_script(askpass, f"#!/bin/sh\ntouch {asked}\nread -r answer <{self.sshd.path('fifo')}\necho open sesame\n")
+        os.mkfifo(self.sshd.path("fifo"))
+        child = subprocess.Popen(
+            [probe.PROGRAM, "ssh", "config=" + self.sshd.client_config, "identity=" + self.encrypted, "origin", "cat"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=dict(os.environ, HOME=self.sshd.folder, SSH_AUTH_SOCK="", SSH_ASKPASS=askpass,
+                     SSH_ASKPASS_REQUIRE="force"))
+        while not os.path.exists(asked):
+            time.sleep(0.02)
+        self.sshd.end_sessions()
+        with open(self.sshd.path("fifo"), "w", encoding="utf-8") as fifo:
+            fifo.write("now\n")
+        _, stderr = child.communicate(timeout=20)
+        self.assertEqual(child.returncode, 68, stderr)
+        self.assertIn(b"the server ended the connection", stderr)
+
     def test_nobody_to_ask(self):
         result = ssh(self.sshd, "identity=" + self.encrypted, start_new_session=True)
         self.assertEqual(result.code, "AUTH")
@@ -443,12 +472,11 @@ class Passphrases(WithSshd):
                      "identity=" + self.encrypted, "origin", "echo through")
         said = b""
         try:
-            while b"passphrase for key" not in said:
-                said += os.read(terminal, 1000)
+            said += read_until(terminal, b"passphrase for key")
             os.write(terminal, b"wrong\x15open sesamx\x7fe\n")
-            while b"traffic" not in said:
-                said += os.read(terminal, 1000)
+            said += read_until(terminal, b"traffic")
         finally:
+            os.kill(pid, signal.SIGKILL if b"traffic" not in said else 0)
             _, status = os.waitpid(pid, 0)
             os.close(terminal)
         self.assertEqual(os.waitstatus_to_exitcode(status), 0, said)
@@ -609,6 +637,24 @@ class Connection(unittest.TestCase):
     def test_missing_configuration(self):
         result = probe.run("ssh", "config=/nonexistent/config", "origin", "cat")
         self.assertEqual((result.status, result.code), (64, "USAGE"))
+
+
+class Addresses(WithSshd):
+    def test_every_address_is_tried(self):
+        """Nothing listens at ::1, which comes first."""
+        addresses = [found[4][0] for found in socket.getaddrinfo("localhost", 22, type=socket.SOCK_STREAM)]
+        if set(addresses) != {"::1", "127.0.0.1"}:
+            self.skipTest("localhost has one address only here")
+        result = self.run_ssh("known_hosts=" + self.sshd.path("localhost_known_hosts"), "accept_new=1",
+                              f"port={self.sshd.port}", f"user={self.sshd.user}", host="localhost")
+        self.assert_works(result)
+
+    def test_only_the_wrong_family(self):
+        config = self.sshd.path("inet6_config")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("AddressFamily inet6\n")
+        result = self.run_ssh("config=" + config, f"port={self.sshd.port}", host="127.0.0.1")
+        self.assertEqual(result.code, "NO_LINK")
 
 
 class Servers(unittest.TestCase):
