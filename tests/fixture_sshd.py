@@ -8,6 +8,7 @@
 
 It runs as the user that runs the tests, who is also the one that logs in. No password, no PAM.
 """
+import ctypes
 import getpass
 import os
 import shutil
@@ -59,7 +60,8 @@ class Sshd:
         self.write_config()
         # A free port may have been taken meanwhile: then sshd ends, and another one is tried.
         for _ in range(5):
-            self.process = subprocess.Popen([SSHD, "-D", "-f", self.path("sshd_config"), "-E", self.log])
+            self.process = subprocess.Popen([SSHD, "-D", "-f", self.path("sshd_config"), "-E", self.log],
+                                            preexec_fn=end_with_parent)
             if self.wait_until_ready():
                 break
             self.port = free_port()
@@ -184,6 +186,11 @@ class Sshd:
             file.write(f"Host origin\n  HostName 127.0.0.1\n  Port {self.port}\n  User {self.user}\n"
                        f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile none\n"
                        "  IdentityAgent none\n")
+
+
+def end_with_parent():
+    """In the child: a test that is killed leaves no sshd behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def keygen(*args):
