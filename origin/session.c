@@ -276,12 +276,31 @@ static int settle(struct session *session, struct error *error)
     return rc;
 }
 
-/* Whether the lineages allow the push. An origin without one takes the replica's, or what it offered in HELLO. */
+/* An origin without a lineage takes the replica's, if its own content is nothing, the same, or what the replica's was made from. */
+static int take_lineage(struct session *session, struct error *error)
+{
+    const struct message_push *push = &session->push;
+    struct local_copy *copy = &session->copy;
+    int rc;
+
+    memcpy(session->lineage, push->lineage, sizeof(session->lineage));
+    memcpy(session->hash_key, push->hash_key, sizeof(session->hash_key));
+    rc = local_copy_scan(copy, session->hash_key, error);
+    if (rc != 0 || copy->state.is_empty || (push->flags & (SYNC_ADOPT | SYNC_FORCE_RESET | SYNC_ANY_BASE)) ||
+        memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0 ||
+        memcmp(push->base_root, copy->geometry.root, ROOT_SIZE) == 0)
+        return rc;
+    return error_set(error, ERR_FOREIGN_LINEAGE,
+                     "%s was never synced with the replica's database and has other content; to replace it, give --adopt",
+                     copy->path);
+}
+
+/* Whether the lineages allow the push. */
 static int check_lineage(struct session *session, struct error *error)
 {
     static const uint8_t none[LINEAGE_SIZE];
     const struct message_push *push = &session->push;
-    struct local_copy *copy = &session->copy;
+    const struct local_copy *copy = &session->copy;
     int replica_has_one = memcmp(push->lineage, none, LINEAGE_SIZE) != 0;
     int same_content = memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0;
     int forced = (push->flags & SYNC_FORCE_RESET) != 0;
@@ -290,13 +309,8 @@ static int check_lineage(struct session *session, struct error *error)
         return error_set(error, ERR_FOREIGN_LINEAGE,
                          "the replica's database has no tables and would replace one that has; to do that all the same, "
                          "give --force-reset");
-    if (!copy->book.has_lineage) {
-        if (!replica_has_one)
-            return 0;
-        memcpy(session->lineage, push->lineage, sizeof(session->lineage));
-        memcpy(session->hash_key, push->hash_key, sizeof(session->hash_key));
-        return local_copy_scan(copy, session->hash_key, error);
-    }
+    if (!copy->book.has_lineage)
+        return replica_has_one ? take_lineage(session, error) : 0;
     if (memcmp(push->lineage, session->lineage, LINEAGE_SIZE) == 0 || forced)
         return 0;
     if (replica_has_one)
@@ -317,7 +331,8 @@ static int check_base(const struct session *session, struct error *error)
     const struct local_copy *copy = &session->copy;
     uint64_t version = sidecar_version_of(&copy->book, copy->geometry.root);
 
-    if ((!(push->flags & SYNC_DIRECT) && (push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET))) ||
+    if ((!(push->flags & SYNC_DIRECT) && ((push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET)) ||
+                                          (!copy->book.has_lineage && copy->state.is_empty))) ||
         memcmp(push->base_root, copy->geometry.root, ROOT_SIZE) == 0 ||
         memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0)
         return 0;
@@ -362,6 +377,8 @@ static int accept_unchanged(struct session *session, struct buffer *out, struct 
     int rc = sidecar_join(copy->sidecar, session->lineage, session->hash_key, 0, error);
 
     session->record.version = sidecar_version_of(&copy->book, copy->geometry.root);
+    if (rc == 0)
+        rc = sidecar_set_fence(copy->sidecar, &session->record.fence, error);
     if (rc == 0)
         rc = sidecar_finish_push(copy->sidecar, &session->record, error);
     return rc != 0 ? rc : speak_receipt(session, out, error);

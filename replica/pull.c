@@ -100,6 +100,9 @@ static int check_lineage(const struct pull *pull, enum relation relation, struct
                          "--adopt",
                          path);
     case SAME_LINEAGE:
+        /* An earlier attempt to adopt joined the lineage and died before the content came. */
+        if (!pull->copy->book.has_base && (options->adopt || options->force_reset))
+            return 0;
         break;
     }
     if (options->discard || options->any_base || local_copy_is_at_base(pull->copy))
