@@ -5,7 +5,8 @@
  *      +--FENCE, or the database changed since the scan
  *                        +--VERIFY--> DIGESTING --DIGEST--> READY
  *
- * HELLO is said again whenever what the last one told does not hold any more; the replica then starts anew with it.
+ * HELLO is said again whenever what the last one told does not hold any more; the replica then starts anew with it. What it said
+ * of its pages before it heard that is on its way still, and is passed over.
  */
 #include "origin/session.h"
 
@@ -31,6 +32,7 @@ struct session {
     enum stage stage;
     int opened;
     int hold;                       /* GREETING: keep the snapshot in every journal mode */
+    int passes_over;                /* CELLS and HASHES come that belong to a request from before the last HELLO */
     struct local_copy copy;
     uint8_t lineage[LINEAGE_SIZE];  /* the database's, or what is offered to one that has none */
     uint8_t hash_key[HASH_KEY_SIZE];
@@ -122,6 +124,7 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
 static void greet_again(struct session *session)
 {
     session->hold = 1;
+    session->passes_over = 1;
     move_to(session, GREETING);
 }
 
@@ -516,6 +519,7 @@ static int unexpected(const struct message *message, struct error *error)
 
 static int hear_ready(struct session *session, const struct message *message, struct buffer *out, struct error *error)
 {
+    session->passes_over = 0;
     switch (message->type) {
     case MESSAGE_PULL:
         return hear_pull(session, &message->pull, out, error);
@@ -538,6 +542,8 @@ static int hear(struct party *party, const struct message *message, struct buffe
     struct session *session = (struct session *)party;
     int rc;
 
+    if (session->passes_over && (message->type == MESSAGE_CELLS || message->type == MESSAGE_HASHES))
+        return 0;
     switch (session->stage) {
     case READY:
         return hear_ready(session, message, out, error);

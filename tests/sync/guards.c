@@ -27,7 +27,7 @@ static void make_content(const char *path, enum content content, const char *mod
 {
     char sql[600];
 
-    snprintf(sql, sizeof(sql), "PRAGMA journal_mode = %s; PRAGMA page_size = 1024; %s", mode,
+    snprintf(sql, sizeof(sql), "PRAGMA page_size = 1024; PRAGMA journal_mode = %s; %s", mode,
              content == NO_TABLES ? "CREATE TABLE t(a); DROP TABLE t;"
              : content == ONE     ? ROWS("'one'")
                                   : ROWS("'two'"));
