@@ -2,8 +2,9 @@
  * page_block: the records of some pages, split into columns of like with like.
  *
  * A page stream is a row of blocks and a byte 0. A block is the lengths of its columns (LEB128 each), then the
- * columns one behind the other, in the order of enum page_column. What is alike stands together that way, and
- * zstd packs it better: for 25,745 patched pages 0.56 MB where one record behind the other gave 0.75 MB.
+ * columns one behind the other, in the order of enum page_column: like stands with like, and zstd packs it better.
+ * Measured on the work of bench/README.md at level 3, blocks of 256 pages against blocks of one: vacuum 3.41 MB (3.62),
+ * batchjob 1.83 MB (1.88), upd100 5,293 bytes (5,441), but upd1pct 557 KB (523), whose patches repeat as a whole.
  * The first column is never empty: its length 0 is the end of the stream.
  */
 #ifndef LOCKSTEP_PAGE_PAGE_BLOCK_H
