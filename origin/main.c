@@ -17,7 +17,7 @@
 /* A replica that says nothing for this long is gone; its snapshot must not hold up the WAL's checkpoint for ever. */
 #define IDLE_TIMEOUT_MS 120000
 
-enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_HISTORY, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
 
 static const struct option table[] = {
     [OPTION_STDIO] = {"stdio", NULL, "serve PATH over stdin and stdout; what SSH starts"},
@@ -25,6 +25,7 @@ static const struct option table[] = {
     [OPTION_ALLOW] = {"allow", "pull|push", "what the replica may do; repeat it, or pull,push; default: both"},
     [OPTION_TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database; default 30s"},
     [OPTION_LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
+    [OPTION_HISTORY] = {"history-bytes", "N", "how much the page-version log may hold, for small pulls; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
     [OPTION_VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"h|help|?", NULL, "print this"},
@@ -68,7 +69,7 @@ static int read_allow(const char *value, struct settings *settings, int *given, 
 static int read_option(struct settings *settings, int row, const char *value, int *allow_given, struct error *error)
 {
     unsigned long long milliseconds;
-    long number;
+    long number = 0;
     int rc = 0;
 
     switch (row) {
@@ -88,6 +89,10 @@ static int read_option(struct settings *settings, int row, const char *value, in
     case OPTION_LEVEL:
         rc = option_number("compress-level", value, 0, 19, &number, error);
         settings->session.level = (int)number;
+        break;
+    case OPTION_HISTORY:
+        rc = option_number("history-bytes", value, 0, INT64_MAX, &number, error);
+        settings->session.history_bytes = number;
         break;
     case OPTION_VERBOSE:
         settings->verbose++;
@@ -218,7 +223,7 @@ static int refuse(const struct error *why)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.session = {.may_pull = 1, .may_push = 1, .timeout_ms = 30000, .level = 3}};
+    struct settings settings = {.session = {.may_pull = 1, .may_push = 1, .timeout_ms = 30000, .level = 3, .history_bytes = -1}};
     struct error error = {0};
     char *path = NULL;
     int rc = read_command_line(argc, argv, &settings, &error);

@@ -18,11 +18,15 @@
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/base/random.h"
+#include "protocol/sync/history.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/receiver.h"
 #include "protocol/sync/sender.h"
 #include "protocol/wire/message.h"
+
+/* The largest page-version log that is kept unasked. */
+#define HISTORY_MAX (1ull << 30)
 
 enum stage { GREETING, READY, SENDING, CONFIRMING, RECEIVING, APPLYING, DIGESTING, FINISHED };
 
@@ -36,6 +40,7 @@ struct session {
     struct local_copy copy;
     uint8_t lineage[LINEAGE_SIZE];  /* the database's, or what is offered to one that has none */
     uint8_t hash_key[HASH_KEY_SIZE];
+    struct history *history;        /* NULL until needed */
     struct sender *sender;
     struct receiver *receiver;
     struct message_push push;       /* the request at hand */
@@ -173,15 +178,42 @@ static int check_pull(struct session *session, const struct message_pull *pull, 
     return 0;
 }
 
+static int open_history(struct session *session, struct error *error)
+{
+    const struct geometry *geometry = &session->copy.geometry;
+    uint64_t quarter = (uint64_t)geometry->page_size * geometry->page_count / 4;
+    int64_t asked = session->options.history_bytes;
+
+    if (session->history != NULL)
+        return 0;
+    return history_open(&session->history, session->copy.real_path,
+                        asked >= 0               ? (uint64_t)asked
+                        : quarter < HISTORY_MAX ? quarter
+                                                 : HISTORY_MAX,
+                        error);
+}
+
+/* For the sender: a page that the replica still has. */
+static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known, struct error *error)
+{
+    struct session *session = arg;
+
+    (void)error;
+    *known = history_find(session->history, pgno, hash_low, session->copy.geometry.page_size, page);
+    return 0;
+}
+
 static int start_sending(struct session *session, const struct message_pull *pull, uint64_t version, struct error *error)
 {
     const struct sender_options options = {.theirs = pull->geometry,
                                            .seed = pull->seed,
                                            .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
+                                           .old = {find_old_page, session},
                                            .version = version,
                                            .level = session->options.level};
+    int rc = open_history(session, error);
 
-    return sender_new(&session->sender, &session->copy, &options, error);
+    return rc != 0 ? rc : sender_new(&session->sender, &session->copy, &options, error);
 }
 
 static int hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out, struct error *error)
@@ -421,9 +453,17 @@ static int begin_commit(void *arg, struct error *error)
     return rc != 0 ? rc : sidecar_begin_push(session->copy.sidecar, &session->record, error);
 }
 
+/* For the receiver: a page that the push replaces goes to the page-version log. */
+static void keep_old_page(void *arg, uint32_t pgno, const uint8_t *page, const struct page_hash *hash)
+{
+    struct session *session = arg;
+
+    history_add(session->history, pgno, hash->low, page);
+}
+
 static int start_receiving(struct session *session, struct error *error)
 {
-    const struct receiver_hooks hooks = {.before_commit = begin_commit, .arg = session};
+    const struct receiver_hooks hooks = {.replace = keep_old_page, .before_commit = begin_commit, .arg = session};
     struct local_copy *copy = &session->copy;
     int describe = !(session->push.flags & SYNC_DIRECT);
     int rc = 0;
@@ -435,7 +475,11 @@ static int start_receiving(struct session *session, struct error *error)
     if (copy->geometry.page_count == 0)
         rc = local_copy_open_partial(copy, session->push.geometry.page_size, 0, error);
     if (rc == 0)
+        rc = open_history(session, error);
+    if (rc == 0) {
+        history_begin(session->history, sidecar_version_of(&copy->book, copy->geometry.root) + 1, copy->geometry.page_size);
         rc = receiver_new(&session->receiver, copy, &session->push.geometry, session->push.seed, describe, &hooks, error);
+    }
     if (rc == 0)
         move_to(session, RECEIVING);
     return rc;
@@ -480,6 +524,7 @@ static int speak_apply(struct session *session, struct buffer *out, struct error
         rc = sidecar_finish_push(session->copy.sidecar, &session->record, error);
     if (rc != 0)
         return rc;
+    history_end(session->history);
     log_line(LOG_INFO, "%s pushed version %llu of %s: %u pages", session->record.instance,
              (unsigned long long)session->record.version, session->copy.path, receiver_pages(session->receiver));
     return speak_receipt(session, out, error);
@@ -601,6 +646,7 @@ int session_new(struct session **session, const struct session_options *options,
     new->options.may_push = options->may_push;
     new->options.timeout_ms = options->timeout_ms;
     new->options.level = options->level;
+    new->options.history_bytes = options->history_bytes;
     random_bytes(new->lineage, sizeof(new->lineage));
     random_bytes(new->hash_key, sizeof(new->hash_key));
     move_to(new, GREETING);
@@ -614,6 +660,7 @@ void session_free(struct session *session)
         return;
     receiver_free(session->receiver);
     sender_free(session->sender);
+    history_free(session->history);
     if (session->opened)
         local_copy_release(&session->copy);
     explicit_bzero(session->hash_key, sizeof(session->hash_key));

@@ -27,6 +27,7 @@ struct receiver {
     struct page_index index;     /* of what this copy is to become; after the apply: of what it was */
     struct spool *spool;         /* the stream, in rollback mode */
     struct arrivals *arrivals;   /* the pages; NULL for a first copy, whose pages go to copy->partial */
+    uint8_t *old_page;           /* a page for the hook */
     uint32_t pages;              /* that came */
 };
 
@@ -102,6 +103,7 @@ void receiver_free(struct receiver *receiver)
         return;
     arrivals_free(receiver->arrivals);
     spool_free(receiver->spool);
+    free(receiver->old_page);
     page_index_release(&receiver->index);
     page_stream_reader_free(receiver->reader);
     difference_describer_free(receiver->describer);
@@ -184,6 +186,22 @@ static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *pa
     return rc;
 }
 
+/* Show the hook what page pgno holds, before it is written over. */
+static int show_old_page(struct receiver *receiver, uint32_t pgno, struct error *error)
+{
+    const struct local_copy *copy = receiver->copy;
+    int rc;
+
+    if (receiver->hooks.replace == NULL || pgno > copy->geometry.page_count)
+        return 0;
+    if (receiver->old_page == NULL && (receiver->old_page = malloc(receiver->theirs.page_size)) == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    rc = database_read_page(copy->db, pgno, receiver->old_page, error);
+    if (rc == 0)
+        receiver->hooks.replace(receiver->hooks.arg, pgno, receiver->old_page, &copy->index.hashes[pgno - 1]);
+    return rc;
+}
+
 /* Put the pages that these bytes of the stream complete where they wait, or into the new file. */
 static int take_apart(struct receiver *receiver, const uint8_t *data, size_t len, struct error *error)
 {
@@ -201,6 +219,8 @@ static int take_apart(struct receiver *receiver, const uint8_t *data, size_t len
             rc = first_copy_write_page(receiver->copy->partial, pgno, page, receiver->theirs.page_size, error);
         else if (rc == 0)
             rc = arrivals_add(receiver->arrivals, pgno, page, error);
+        if (rc == 0 && receiver->arrivals != NULL)
+            rc = show_old_page(receiver, pgno, error);
         if (rc != 0)
             return rc;
     }
@@ -285,37 +305,19 @@ int receiver_hear(struct receiver *receiver, const struct message *message, stru
 
 /* ---- applying ---- */
 
-/* Show the hook what page pgno holds, before it is written over. */
-static int show_old_page(struct receiver *receiver, uint32_t pgno, uint8_t *old, struct error *error)
-{
-    const struct local_copy *copy = receiver->copy;
-    int rc;
-
-    if (receiver->hooks.replace == NULL || pgno > copy->geometry.page_count)
-        return 0;
-    rc = database_read_page(copy->db, pgno, old, error);
-    if (rc == 0)
-        rc = receiver->hooks.replace(receiver->hooks.arg, pgno, old, &copy->index.hashes[pgno - 1], error);
-    return rc;
-}
-
 static int write_arrivals(struct receiver *receiver, struct error *error)
 {
-    uint8_t *old = malloc(receiver->theirs.page_size);
     const uint8_t *page;
     uint32_t pgno;
-    int rc = old != NULL ? 0 : error_set(error, ERR_INTERNAL, "out of memory");
+    int rc = 0;
 
     arrivals_rewind(receiver->arrivals);
     while (rc == 0) {
         rc = arrivals_next(receiver->arrivals, &pgno, &page, error);
         if (rc != 0 || pgno == 0)
             break;
-        rc = show_old_page(receiver, pgno, old, error);
-        if (rc == 0)
-            rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
+        rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
     }
-    free(old);
     return rc;
 }
 

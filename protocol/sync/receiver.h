@@ -24,8 +24,8 @@ struct receiver;
 
 /* What the user of a receiver wants to know of. Each may be NULL. A failure of theirs ends the apply, and nothing is changed. */
 struct receiver_hooks {
-    /* Page pgno is about to be written over; it had these bytes and this hash. Under the write lock. */
-    int (*replace)(void *arg, uint32_t pgno, const uint8_t *page, const struct page_hash *hash, struct error *error);
+    /* If all goes well page pgno will be written over, which has these bytes and this hash. */
+    void (*replace)(void *arg, uint32_t pgno, const uint8_t *page, const struct page_hash *hash);
     /* All is written and proven; the commit is next. Under the write lock. */
     int (*before_commit)(void *arg, struct error *error);
     void *arg;

@@ -33,7 +33,7 @@ LIBRARIES = {
     "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
     "curl/curl.h": ("lockstore/http.c",),
     "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c", "replica/report.c"),
-    "zstd.h": ("protocol/page/compress.c",),
+    "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c"),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c"),
     "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "replica/*.c"),
