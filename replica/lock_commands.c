@@ -1,4 +1,4 @@
-/* `lockstep lock show|acquire|release|break URL`. */
+/* `lockstep lock show|acquire|release|break|doctor URL`. */
 #include "replica/commands.h"
 
 #include <stdio.h>
@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "lockstore/doctor.h"
 #include "lockstore/lock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/hex.h"
@@ -62,6 +63,22 @@ static int show(const struct settings *settings, const char *url)
         return report_error(settings, &look.error);
     print_holder(&look.holder);
     return 0;
+}
+
+/* ---- doctor ---- */
+
+static int examine(const struct settings *settings, const char *url)
+{
+    const struct doctor_options options = {0};
+    struct doctor_report report = {0};
+    struct error error = {0};
+    int rc = doctor_run(url, &options, &report, &error);
+
+    printf("%-8s%-44s%-28s%s\n", "", "what", "expected", "seen");
+    for (size_t i = 0; i < report.count; i++)
+        printf("%-8s%-44s%-28s%s\n", doctor_verdict_text(report.rows[i].verdict), report.rows[i].what, report.rows[i].expected,
+               report.rows[i].seen);
+    return rc != 0 ? report_error(settings, &error) : 0;
 }
 
 /* ---- acquire, release, break ---- */
@@ -187,6 +204,8 @@ int command_lock(const struct settings *settings)
         return act(settings, RELEASE, url);
     if (strcmp(verb, "break") == 0)
         return act(settings, BREAK, url);
-    error_set(&error, ERR_USAGE, "say: lockstep lock show|acquire|release|break URL");
+    if (strcmp(verb, "doctor") == 0)
+        return examine(settings, url);
+    error_set(&error, ERR_USAGE, "say: lockstep lock show|acquire|release|break|doctor URL");
     return report_error(settings, &error);
 }

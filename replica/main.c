@@ -21,7 +21,8 @@ static const struct {
     {"push", COMMAND_PUSH, command_push, "push LOCAL ORIGIN", "bring the changes of LOCAL back to the origin"},
     {"status", COMMAND_STATUS, command_status, "status ORIGIN LOCAL", "tell which side has changes"},
     {"verify", COMMAND_VERIFY, command_verify, "verify ORIGIN LOCAL", "compare SHA-256 digests of both contents"},
-    {"lock", COMMAND_LOCK, command_lock, "lock show|acquire|release|break URL", "look at a lock, take it, give it back"},
+    {"lock", COMMAND_LOCK, command_lock, "lock show|acquire|release|break|doctor URL",
+     "look at a lock, take it, give it back; examine a store"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

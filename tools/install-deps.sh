@@ -13,7 +13,11 @@ build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config ca-certificates
     libuv1-dev libmsgpack-dev libssh2-1-dev libssl-dev libzstd-dev libxxhash-dev libjansson-dev libcurl4-openssl-dev
 )
-test_packages=(libcmocka-dev python3 openssh-server openssh-client sqlite3 procps)
+test_packages=(
+    libcmocka-dev python3 openssh-server openssh-client sqlite3 procps curl openssl
+    spin radosgw ceph-mon ceph-osd   # the models, and a real S3 server
+    rsync zstd gnuplot-nox           # what the bench measures against, and its pictures
+)
 
 usage() {
     echo "usage: tools/install-deps.sh build [test]" >&2
