@@ -14,7 +14,7 @@
  *   the same, cell pointers coded            174,740 20,229,454 5,925,859           -            -
  *   xor with the old page                     12,091  1,445,444 5,004,530           -            -
  *   zstd with the old pages as its prefix      8,200    1.70 M    2.73 M      14.3 M        4.3 M  (all in memory)
- *   steps; old pages join as they are          5,410    561,810 1,865,509     11.25 M       4.83 M
+ *   steps; old pages join as they are          5,421    562,378 1,865,509     11.25 M       4.83 M
  *   the same, joined pages packed              5,410    561,810 1,868,276     10.74 M       4.13 M
  *   kin by first, second and middle cell
  *   (before: the two lowest hashes)            5,309    555,291 1,605,168      4.20 M       1.59 M

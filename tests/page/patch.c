@@ -94,6 +94,8 @@ static int receiver_fetch(void *arg, uint32_t pgno, uint8_t *page, struct error 
     if (pgno == scene->fail_at)
         return error_set(error, ERR_IO, "page %u cannot be read", pgno);
     memcpy(page, page_of(&scene->old, pgno), scene->old.page_size);
+    if (pgno == 1)
+        memset(page + 24, 0x77, 4); /* the same at the receiver */
     return 0;
 }
 
@@ -255,6 +257,40 @@ static void repacked_with_some_cells_gone(void **state)
     }
 }
 
+/* After such pages, ones that stayed in place and took in half of another old page's cells. */
+static void own_cells_and_those_of_kin(void **state)
+{
+    uint32_t keys[30000], kept = 0, last;
+    struct scene scene;
+    size_t patched;
+
+    (void)state;
+    scene_init(&scene, 4096, 1500);
+    for (uint32_t i = 0; i < COUNT(keys); i++)
+        keys[i] = i + 1;
+    last = lay_out(&scene.old, 2, FAKE_INDEX_LEAF, keys, COUNT(keys), 1);
+    for (uint32_t i = 0; i < COUNT(keys); i++) {
+        if (i % 10 != 0)
+            keys[kept++] = keys[i];
+    }
+    lay_out(&scene.new, 2, FAKE_INDEX_LEAF, keys, kept, 0);
+    for (uint32_t n = 0; n < 20; n++) {
+        uint32_t mixed[200];
+
+        for (uint32_t i = 0; i < COUNT(mixed); i++)
+            mixed[i] = 100000 + n * 2000 + (i < 30 ? i : 1000 + i);
+        lay_out(&scene.old, last + 2 * n, FAKE_INDEX_LEAF, mixed, 30, 0);
+        lay_out(&scene.old, last + 2 * n + 1, FAKE_INDEX_LEAF, mixed + 30, 60, 0);
+        memcpy(page_of(&scene.new, last + 2 * n), page_of(&scene.old, last + 2 * n), 4096);
+        lay_out(&scene.new, last + 2 * n, FAKE_INDEX_LEAF, mixed, 70, 0);
+        memcpy(page_of(&scene.new, last + 2 * n + 1), page_of(&scene.old, last + 2 * n + 1), 4096);
+    }
+    scene.new.count = scene.old.count;
+    patched = carry(&scene, EVERYTHING, 3);
+    assert_true(patched * 8 < carry(&scene, HASHES, 3));
+    scene_release(&scene);
+}
+
 /* Pages that stand elsewhere now: known by their hashes alone. */
 static void moved_pages(void **state)
 {
@@ -336,6 +372,8 @@ static void random_edits(void **state)
             else
                 memset(page + at, (int)(x >> 8), by);
         }
+        memset(page_of(&scene.old, 1) + 16, 0, 16);
+        memset(page_of(&scene.new, 1) + 16, 0, 16);
         for (int knows = NOTHING; knows <= EVERY_THIRD; knows++)
             carry(&scene, (enum knowledge)knows, (int)(seed % 4));
         scene_release(&scene);
@@ -394,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cell_less_on_each_page),
         cmocka_unit_test(repacked_with_some_cells_gone),
+        cmocka_unit_test(own_cells_and_those_of_kin),
         cmocka_unit_test(moved_pages),
         cmocka_unit_test(moved_overflow_pages),
         cmocka_unit_test(random_edits),
