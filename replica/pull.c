@@ -226,6 +226,9 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
     pull->hello = *hello;
     receiver_free(pull->receiver);
     pull->receiver = NULL;
+    /* What the copy was taken for since is a first copy that is coming into being, not a database. */
+    if (copy->partial != NULL)
+        pull->scanned = 0;
     rc = greeting_check_protocol(hello, error);
     if (rc != 0)
         return rc;

@@ -255,7 +255,8 @@ static int prove(struct receiver *receiver, struct error *error)
         rc = page_index_resize(&receiver->index, receiver->theirs.page_count, error);
     receiver->index.page_size = receiver->theirs.page_size;
     page_index_root(&receiver->index, root);
-    if (rc == 0 && memcmp(root, receiver->theirs.root, ROOT_SIZE) != 0)
+    if (rc == 0 && (receiver->index.page_count != receiver->theirs.page_count ||
+                    memcmp(root, receiver->theirs.root, ROOT_SIZE) != 0))
         rc = error_set(error, ERR_VERIFY_FAILED,
                        "what arrived does not add up to the sender's content; nothing was changed; try again, and "
                        "report this if it comes back");
