@@ -1,7 +1,6 @@
 /* `lockstep lock show|acquire|release|break|doctor URL`. */
 #include "replica/commands.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <uv.h>
@@ -30,26 +29,6 @@ static void on_look(void *arg, const struct lock_holder *holder, const struct er
         look->holder = *holder;
 }
 
-static void print_holder(const struct lock_holder *holder)
-{
-    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
-
-    if (!holder->exists) {
-        printf("state:    free: nobody has ever held it, or the object was deleted\n");
-        return;
-    }
-    printf("state:    %s\n", !holder->held ? "free" : holder->foreign ? "held by a script" : "held");
-    printf("instance: %s\n", holder->instance);
-    if (!holder->foreign) {
-        printf("host:     %s, process %lld\n", holder->host, (long long)holder->pid);
-        printf("token:    %llu\n", (unsigned long long)holder->token);
-        printf("lease:    %s\n", hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id));
-    }
-    printf("timeout:  %.3g s\n", (double)holder->timeout_ms / 1000);
-    if (holder->age_ms >= 0)
-        printf("age:      %.1f s, by the store's clock\n", (double)holder->age_ms / 1000);
-}
-
 static int show(const struct settings *settings, const char *url)
 {
     struct look look = {0};
@@ -61,7 +40,7 @@ static int show(const struct settings *settings, const char *url)
     uv_loop_close(&loop);
     if (look.error.code != ERR_NONE)
         return report_error(settings, &look.error);
-    print_holder(&look.holder);
+    report_holder(settings, &look.holder);
     return 0;
 }
 
@@ -167,7 +146,6 @@ static int act(const struct settings *settings, enum action action, const char *
                                    .timeout_ms = settings->lock_timeout_ms,
                                    .wait_ms = action == RELEASE ? 0 : settings->lock_wait_ms};
     struct work work = {.action = action};
-    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
     uv_loop_t loop;
 
     if (action == RELEASE && read_lease_id(settings, &work, &work.error) != 0)
@@ -182,8 +160,7 @@ static int act(const struct settings *settings, enum action action, const char *
     if (work.error.code != ERR_NONE)
         return report_error(settings, &work.error);
     if (action == ACQUIRE)
-        printf("--token %llu --lease %s\n", (unsigned long long)work.token,
-               hex_encode(work.lease_id, LOCK_LEASE_ID_SIZE, lease_id));
+        report_lease(settings, work.token, work.lease_id);
     else if (!settings->quiet)
         log_line(LOG_INFO, action == BREAK ? "the lock is free; whoever held it is fenced off by token %llu" : "released token %llu",
                  (unsigned long long)(action == BREAK ? work.token : settings->token));

@@ -32,17 +32,35 @@ static const char sync_usage[] = "ORIGIN REPLICA [OPTIONS]\n"
                                  "the other another one or HOST:PATH, USER@HOST:PATH, ssh://[USER@]HOST[:PORT]/PATH.\n"
                                  "\n";
 
-static void print_help(const char *program, int is_sqlite3_rsync)
+static void print_help(const char *program, int is_sqlite3_rsync, FILE *out)
 {
     if (!is_sqlite3_rsync) {
-        printf("lockstep: rsync for live SQLite databases, with a lock that says who may push\n\n");
+        fprintf(out, "lockstep: rsync for live SQLite databases, with a lock that says who may push\n\n");
         for (size_t i = 0; i < COMMAND_COUNT; i++)
-            printf("  %s %s\n      %s; `%s %s --help` tells more\n", program, commands[i].synopsis, commands[i].summary, program,
-                   commands[i].name);
-        printf("\nor, in the form of sqlite3_rsync:\n\n  ");
+            fprintf(out, "  %s %s\n      %s; `%s %s --help` tells more\n", program, commands[i].synopsis,
+                    commands[i].summary, program, commands[i].name);
+        fprintf(out, "\nor, in the form of sqlite3_rsync:\n\n  ");
     }
-    printf("%s %s", program, sync_usage);
-    settings_print_help(COMMAND_SYNC, stdout);
+    fprintf(out, "%s %s", program, sync_usage);
+    settings_print_help(COMMAND_SYNC, out);
+}
+
+/* Whether the words of a command line that begins with no command can be ORIGIN REPLICA, or are a command that went wrong. */
+static int check_command(const struct settings *settings, struct error *error)
+{
+    const char *word = settings->arguments[0];
+
+    if (settings->argument_count == 0)
+        return error_set(error, ERR_USAGE, "there is no command; --help tells which there are");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(word, commands[i].name) == 0)
+            return error_set(error, ERR_USAGE, "the command comes first: lockstep %s", commands[i].synopsis);
+    }
+    if (settings->argument_count != 2)
+        return error_set(error, ERR_USAGE,
+                         "there is no command %s, and without one it is two words: lockstep ORIGIN REPLICA; --help tells more",
+                         word);
+    return 0;
 }
 
 /* Read the rest of the command line and do it; index COMMAND_COUNT is the sqlite3_rsync form. */
@@ -52,11 +70,15 @@ static int execute(size_t index, const char *program, int is_sqlite3_rsync, int 
     struct settings settings;
     struct error error = {0};
 
-    if (settings_read(&settings, command, argc, argv, first, &error) != 0)
+    int rc = settings_read(&settings, command, argc, argv, first, &error);
+
+    if (rc == 0 && command == COMMAND_SYNC && !is_sqlite3_rsync && !settings.help && !settings.version)
+        rc = check_command(&settings, &error);
+    if (rc != 0)
         return report_error(&settings, &error);
     log_setup(settings.quiet ? LOG_WARNING : settings.verbose > 1 ? LOG_DEBUG : LOG_INFO, program, 0);
     if (settings.version) {
-        printf("%s %s\n", program, LOCKSTEP_VERSION);
+        printf("%s %s\n", is_sqlite3_rsync ? "sqlite3_rsync (lockstep)" : program, LOCKSTEP_VERSION);
         return 0;
     }
     if (settings.help && index < COMMAND_COUNT) {
@@ -65,7 +87,7 @@ static int execute(size_t index, const char *program, int is_sqlite3_rsync, int 
         return 0;
     }
     if (settings.help) {
-        print_help(program, is_sqlite3_rsync);
+        print_help(program, is_sqlite3_rsync, stdout);
         return 0;
     }
     return index < COMMAND_COUNT ? commands[index].run(&settings) : command_sync(&settings);
@@ -79,7 +101,7 @@ int main(int argc, char **argv)
 
     log_setup(LOG_INFO, program, 0);
     if (argc < 2) {
-        print_help(program, is_sqlite3_rsync);
+        print_help(program, is_sqlite3_rsync, stderr);
         return error_exit_status(ERR_USAGE);
     }
     for (size_t i = 0; !is_sqlite3_rsync && i < COMMAND_COUNT; i++) {

@@ -67,10 +67,90 @@ void report_sync(const struct settings *settings, const char *verb, const struct
 /* "12,345.67": how sqlite3_rsync prints a rate. */
 static void print_rate(double rate)
 {
+    unsigned long long hundredths = (unsigned long long)(rate * 100 + 0.5);
     char whole[32];
 
-    printf(", %s.%02u bytes/sec", report_grouped((unsigned long long)rate, whole),
-           (unsigned)((rate - (double)(unsigned long long)rate) * 100));
+    printf(", %s.%02llu bytes/sec", report_grouped(hundredths / 100, whole), hundredths % 100);
+}
+
+void report_status(const struct settings *settings, const char *state, const struct transfer_outcome *outcome)
+{
+    const struct message_hello *hello = &outcome->comparison.hello;
+    char lineage[2 * LINEAGE_SIZE + 1] = "";
+
+    if (!(hello->flags & HELLO_FRESH))
+        hex_encode(hello->lineage, LINEAGE_SIZE, lineage);
+    if (settings->json) {
+        print_json(json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "state", state, "equal",
+                             outcome->comparison.equal, "lineage", lineage, "version", (json_int_t)hello->version, "page_size",
+                             (json_int_t)hello->geometry.page_size, "page_count", (json_int_t)hello->geometry.page_count, "wal",
+                             (hello->flags & HELLO_WAL) != 0, "local_version", (json_int_t)outcome->book.base_version,
+                             "local_page_size", (json_int_t)outcome->local.page_size, "local_page_count",
+                             (json_int_t)outcome->local.page_count, "fencing_token", (json_int_t)hello->fence_token));
+        return;
+    }
+    printf("state:         %s\n", state);
+    printf("lineage:       %s\n", lineage[0] != '\0' ? lineage : "none yet");
+    printf("origin:        version %llu, %u pages of %u bytes%s\n", (unsigned long long)hello->version,
+           hello->geometry.page_count, hello->geometry.page_size, hello->flags & HELLO_WAL ? ", WAL" : "");
+    printf("local:         based on version %llu, %u pages of %u bytes\n", (unsigned long long)outcome->book.base_version,
+           outcome->local.page_count, outcome->local.page_size);
+    printf("fencing token: %llu\n", (unsigned long long)hello->fence_token);
+}
+
+void report_digests(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    char there[2 * ROOT_SIZE + 1];
+    char here[2 * ROOT_SIZE + 1];
+
+    hex_encode(outcome->comparison.there, ROOT_SIZE, there);
+    hex_encode(outcome->comparison.here, ROOT_SIZE, here);
+    if (settings->json)
+        print_json(json_pack("{s:b, s:s, s:s}", "equal", outcome->comparison.equal, "origin", there, "local", here));
+    else if (!settings->quiet)
+        printf("origin %s\nlocal  %s\n", there, here);
+}
+
+void report_holder(const struct settings *settings, const struct lock_holder *holder)
+{
+    const char *state = !holder->held ? "free" : holder->foreign ? "held by a script" : "held";
+    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1] = "";
+
+    if (holder->exists && !holder->foreign)
+        hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id);
+    if (settings->json) {
+        print_json(json_pack("{s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:s, s:f, s:f}", "exists", holder->exists, "held", holder->held,
+                             "foreign", holder->foreign, "instance", holder->instance, "host", holder->host, "pid",
+                             (json_int_t)holder->pid, "token", (json_int_t)holder->token, "lease", lease_id, "timeout_seconds",
+                             (double)holder->timeout_ms / 1000, "age_seconds",
+                             holder->age_ms >= 0 ? (double)holder->age_ms / 1000 : -1.0));
+        return;
+    }
+    if (!holder->exists) {
+        printf("state:    free: nobody has ever held it, or the object was deleted\n");
+        return;
+    }
+    printf("state:    %s\n", state);
+    printf("instance: %s\n", holder->instance);
+    if (!holder->foreign) {
+        printf("host:     %s, process %lld\n", holder->host, (long long)holder->pid);
+        printf("token:    %llu\n", (unsigned long long)holder->token);
+        printf("lease:    %s\n", lease_id);
+    }
+    printf("timeout:  %.3g s\n", (double)holder->timeout_ms / 1000);
+    if (holder->age_ms >= 0)
+        printf("age:      %.1f s, by the store's clock\n", (double)holder->age_ms / 1000);
+}
+
+void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])
+{
+    char hex[2 * LOCK_LEASE_ID_SIZE + 1];
+
+    hex_encode(lease_id, LOCK_LEASE_ID_SIZE, hex);
+    if (settings->json)
+        print_json(json_pack("{s:I, s:s}", "token", (json_int_t)token, "lease", hex));
+    else
+        printf("--token %llu --lease %s\n", (unsigned long long)token, hex);
 }
 
 void report_sqlite3_rsync(const struct settings *settings, const struct transfer_outcome *outcome)

@@ -2,6 +2,10 @@
 #ifndef LOCKSTEP_REPLICA_REPORT_H
 #define LOCKSTEP_REPLICA_REPORT_H
 
+#include <stdint.h>
+
+#include "lockstore/lock.h"
+
 struct error;
 struct settings;
 struct transfer_outcome;
@@ -11,6 +15,16 @@ int report_error(const struct settings *settings, const struct error *error);
 
 /* One line on stderr about a pull or push that is through, unless --quiet; with --json an object on stdout. verb: "pulled". */
 void report_sync(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome);
+
+/* `status`: where the two stand; state in words. On stdout, with --json as an object. */
+void report_status(const struct settings *settings, const char *state, const struct transfer_outcome *outcome);
+
+/* `verify`: both digests, likewise. */
+void report_digests(const struct settings *settings, const struct transfer_outcome *outcome);
+
+/* `lock show` and `lock acquire`, likewise. */
+void report_holder(const struct settings *settings, const struct lock_holder *holder);
+void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE]);
 
 /* sqlite3_rsync's own lines, on stdout: with -v what was sent and received, the size and the speedup; with -vvv counts. */
 void report_sqlite3_rsync(const struct settings *settings, const struct transfer_outcome *outcome);

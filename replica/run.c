@@ -448,7 +448,7 @@ static int check_arguments(const struct settings *settings, struct error *error)
 {
     if (settings->argument_count != 2 || settings->job == NULL)
         return error_set(error, ERR_USAGE, "say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND [ARGUMENTS]");
-    return 0;
+    return settings_check_local(settings->arguments[1], error);
 }
 
 int command_run(const struct settings *settings)

@@ -6,6 +6,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/base/options.h"
+#include "protocol/link/endpoint.h"
 
 #define DATABASE_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS  20000
@@ -93,13 +94,13 @@ struct subset {
     int row[ROWS];
 };
 
-static void select_rows(enum command command, struct subset *subset)
+static void select_rows(unsigned commands, struct subset *subset)
 {
     int count = 0;
 
     memset(subset, 0, sizeof(*subset));
     for (int row = 0; row < ROWS; row++) {
-        if (rows[row].commands & command) {
+        if (rows[row].commands & commands) {
             subset->table[count] = rows[row].option;
             subset->row[count++] = row;
         }
@@ -253,6 +254,22 @@ static void set_defaults(struct settings *settings)
     default_instance(settings->sync.instance, sizeof(settings->sync.instance));
 }
 
+/* An option that is unknown here may be another command's: say whose. */
+static int refuse_option(const char *word, struct error *error)
+{
+    static const char *const commands[] = {"pull", "push", "run", "status", "verify", "lock"};
+    struct subset all;
+    int row;
+
+    select_rows(ALL, &all);
+    row = option_find(all.table, word);
+    for (int i = 0; row >= 0 && i < 6; i++) {
+        if (rows[all.row[row]].commands & 1u << i)
+            return error_set(error, ERR_USAGE, "there is no option %s here; `lockstep %s` has it", word, commands[i]);
+    }
+    return error->code;
+}
+
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error)
 {
     struct option_reader reader;
@@ -266,6 +283,8 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
     option_reader_init(&reader, subset.table, argc, argv, first);
     for (;;) {
         rc = option_next(&reader, &row, &value, error);
+        if (rc != 0 && option_find(subset.table, argv[reader.at - 1]) < 0)
+            rc = refuse_option(argv[reader.at - 1], error);
         if (rc != 0 || row == OPTION_END)
             break;
         if (command == COMMAND_RUN && row == OPTION_ARGUMENT && option_reader_ended(&reader)) {
@@ -280,11 +299,25 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
             set_flag(settings, subset.row[row]);
         else
             rc = read_value(settings, subset.row[row], value, error);
-        if (rc != 0)
+        if (rc != 0 || settings->help || settings->version)
             break;
     }
     settings->connect.database_timeout_ms = settings->sync.timeout_ms;
     settings->connect.verbose = settings->verbose;
+    return rc;
+}
+
+int settings_check_local(const char *text, struct error *error)
+{
+    struct endpoint endpoint;
+    int rc = endpoint_parse(&endpoint, text, error);
+
+    if (rc == 0 && endpoint.kind != ENDPOINT_LOCAL)
+        rc = error_set(error, ERR_USAGE,
+                       "%s is on another machine, and LOCAL must be a file on this machine (one with a ':' in its name is "
+                       "written ./NAME)",
+                       text);
+    endpoint_release(&endpoint);
     return rc;
 }
 

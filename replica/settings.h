@@ -50,6 +50,9 @@ struct settings {
  */
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error);
 
+/* ERR_USAGE where text names a database of another machine, and must be a file of this one. */
+int settings_check_local(const char *text, struct error *error);
+
 /* Print the options of a command. */
 void settings_print_help(enum command command, FILE *out);
 

@@ -43,12 +43,12 @@ static int transfer(enum transfer_kind kind, const struct settings *settings, co
     return outcome->error.code;
 }
 
-/* Whether the user gave exactly these arguments, and the one that must be a file of this machine is one. */
-static int check_arguments(const struct settings *settings, int count, const char *synopsis, struct error *error)
+/* Whether the user gave two arguments, and the one that must be a file of this machine, that at index local, is one. */
+static int check_arguments(const struct settings *settings, int local, const char *synopsis, struct error *error)
 {
-    if (settings->argument_count == count)
-        return 0;
-    return error_set(error, ERR_USAGE, "say: lockstep %s", synopsis);
+    if (settings->argument_count != 2)
+        return error_set(error, ERR_USAGE, "say: lockstep %s", synopsis);
+    return settings_check_local(settings->arguments[local], error);
 }
 
 /* The fence that --token and --lease tell, for a push inside somebody else's script that holds the lock. */
@@ -68,7 +68,7 @@ int command_pull(const struct settings *settings)
 {
     struct transfer_outcome outcome = {0};
 
-    if (check_arguments(settings, 2, "pull ORIGIN LOCAL", &outcome.error) != 0 ||
+    if (check_arguments(settings, 1, "pull ORIGIN LOCAL", &outcome.error) != 0 ||
         transfer(TRANSFER_PULL, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
     report_sync(settings, "pulled", &outcome);
@@ -80,7 +80,7 @@ int command_push(const struct settings *settings)
     struct transfer_outcome outcome = {0};
     struct settings fenced = *settings;
 
-    if (check_arguments(settings, 2, "push LOCAL ORIGIN", &outcome.error) != 0 ||
+    if (check_arguments(settings, 0, "push LOCAL ORIGIN", &outcome.error) != 0 ||
         read_fence(settings, &fenced.sync.fence, &outcome.error) != 0 ||
         transfer(TRANSFER_PUSH, &fenced, settings->arguments[1], settings->arguments[0], &outcome) != 0)
         return report_error(settings, &outcome.error);
@@ -110,35 +110,23 @@ static const char *describe_state(const struct transfer_outcome *outcome)
 int command_status(const struct settings *settings)
 {
     struct transfer_outcome outcome = {0};
-    const struct message_hello *hello = &outcome.comparison.hello;
-    char lineage[2 * LINEAGE_SIZE + 1];
 
-    if (check_arguments(settings, 2, "status ORIGIN LOCAL", &outcome.error) != 0 ||
+    if (check_arguments(settings, 1, "status ORIGIN LOCAL", &outcome.error) != 0 ||
         transfer(TRANSFER_STATUS, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
-    printf("state:         %s\n", describe_state(&outcome));
-    printf("lineage:       %s\n",
-           hello->flags & HELLO_FRESH ? "none yet" : hex_encode(hello->lineage, LINEAGE_SIZE, lineage));
-    printf("origin:        version %llu, %u pages of %u bytes%s\n", (unsigned long long)hello->version,
-           hello->geometry.page_count, hello->geometry.page_size, hello->flags & HELLO_WAL ? ", WAL" : "");
-    printf("local:         based on version %llu, %u pages of %u bytes\n", (unsigned long long)outcome.book.base_version,
-           outcome.local.page_count, outcome.local.page_size);
-    printf("fencing token: %llu\n", (unsigned long long)hello->fence_token);
+    report_status(settings, describe_state(&outcome), &outcome);
     return 0;
 }
 
 int command_verify(const struct settings *settings)
 {
     struct transfer_outcome outcome = {0};
-    char digest[2 * ROOT_SIZE + 1];
 
-    if (check_arguments(settings, 2, "verify ORIGIN LOCAL", &outcome.error) != 0 ||
+    if (check_arguments(settings, 1, "verify ORIGIN LOCAL", &outcome.error) != 0 ||
         transfer(TRANSFER_VERIFY, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
-    if (!settings->quiet) {
-        printf("origin %s\n", hex_encode(outcome.comparison.there, ROOT_SIZE, digest));
-        printf("local  %s\n", hex_encode(outcome.comparison.here, ROOT_SIZE, digest));
-    }
+    if (outcome.comparison.equal || !settings->json)
+        report_digests(settings, &outcome);
     if (outcome.comparison.equal)
         return 0;
     error_set(&outcome.error, ERR_VERIFY_FAILED,
@@ -157,7 +145,9 @@ int command_sync(const struct settings *settings)
     int is_push = 0;
     int rc;
 
-    rc = check_arguments(settings, 2, "ORIGIN REPLICA [OPTIONS]; --help tells more", &outcome.error);
+    rc = settings->argument_count == 2
+             ? 0
+             : error_set(&outcome.error, ERR_USAGE, "say: ORIGIN REPLICA [OPTIONS]; --help tells more");
     if (rc == 0)
         rc = endpoint_parse(&endpoints[0], origin, &outcome.error);
     if (rc == 0)
@@ -174,6 +164,8 @@ int command_sync(const struct settings *settings)
         rc = transfer(TRANSFER_PUSH, &form, replica, origin, &outcome);
     else if (rc == 0)
         rc = transfer(TRANSFER_PULL, &form, origin, replica, &outcome);
+    if (rc != 0 && rc != ERR_USAGE && !settings->json)
+        puts("Databases were not synced due to errors");
     if (rc != 0)
         return report_error(settings, &outcome.error);
     report_sqlite3_rsync(settings, &outcome);

@@ -35,6 +35,13 @@ static int find_row(const struct option *table, const char *name, size_t len)
     return -1;
 }
 
+int option_find(const struct option *table, const char *word)
+{
+    const char *name = word + strspn(word, "-");
+
+    return find_row(table, name, strcspn(name, "="));
+}
+
 /* The row of a one-letter option that is the whole word, repeated; -1 for none. */
 static int find_repeated(const struct option *table, const char *name)
 {
@@ -44,7 +51,7 @@ static int find_repeated(const struct option *table, const char *name)
 }
 
 /* Read the option in the word; name is behind its dashes. */
-static int read_option(struct option_reader *reader, const char *name, int *row, const char **value, struct error *error)
+static int read_option(struct option_reader *reader, const char *word, const char *name, int *row, const char **value, struct error *error)
 {
     size_t len = strcspn(name, "=");
     const struct option *option;
@@ -60,16 +67,17 @@ static int read_option(struct option_reader *reader, const char *name, int *row,
         *row = -1;
     }
     if (*row < 0)
-        return error_set(error, ERR_USAGE, "there is no option --%.*s; --help tells which there are", (int)len, name);
+        return error_set(error, ERR_USAGE, "there is no option %.*s; --help tells which there are",
+                         (int)(name + len - word), word);
     option = &reader->table[*row];
     if (option->argument == NULL)
-        return name[len] == '\0' ? 0 : error_set(error, ERR_USAGE, "--%.*s takes no value", (int)len, name);
+        return name[len] == '\0' ? 0 : error_set(error, ERR_USAGE, "%.*s takes no value", (int)(name + len - word), word);
     if (name[len] == '=') {
         *value = name + len + 1;
     } else if (reader->at < reader->argc) {
         *value = reader->argv[reader->at++];
     } else {
-        return error_set(error, ERR_USAGE, "--%s needs a value: %s", name, option->argument);
+        return error_set(error, ERR_USAGE, "%s needs a value: %s", word, option->argument);
     }
     return 0;
 }
@@ -98,7 +106,7 @@ int option_next(struct option_reader *reader, int *row, const char **value, stru
         *value = word;
         return 0;
     }
-    return read_option(reader, word + (word[1] == '-' ? 2 : 1), row, value, error);
+    return read_option(reader, word, word + (word[1] == '-' ? 2 : 1), row, value, error);
 }
 
 int option_reader_ended(const struct option_reader *reader)

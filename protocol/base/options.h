@@ -39,6 +39,9 @@ void option_reader_init(struct option_reader *reader, const struct option *table
  */
 int option_next(struct option_reader *reader, int *row, const char **value, struct error *error);
 
+/* The row that an option as it was typed ("--port=22", "-p") belongs to; -1: none. */
+int option_find(const struct option *table, const char *word);
+
 /* Whether the last word that was read was "--", so that what follows is another program's command line. */
 int option_reader_ended(const struct option_reader *reader);
 
