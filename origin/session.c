@@ -146,7 +146,7 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
     int rc = 0;
 
     if (!session->options.may_push)
-        return error_set(error, ERR_NOT_ALLOWED, "this link may not push, so it may not fence either");
+        return error_set(error, ERR_NOT_ALLOWED, "this link may not push, so it may not fence either, and `lockstep run` needs both: log in with a key that may push");
     if (fence->token == 0)
         return error_set(error, ERR_PROTOCOL, "a fence needs a token");
     local_copy_let_go(copy);

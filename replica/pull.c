@@ -119,7 +119,8 @@ static int check(struct pull *pull, enum relation relation, struct error *error)
     int rc;
 
     if (!(pull->hello.flags & HELLO_MAY_PULL))
-        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull");
+        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull: lockstep-origin was started there with --allow push (in authorized_keys, most "
+                         "likely); log in with a key that may pull");
     if (pull->hello.geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "the origin has no database there, or an empty file; push one first");
     rc = greeting_check_wal(&pull->hello, copy, &pull->options, error);

@@ -142,7 +142,8 @@ static int check(struct push *push, enum relation relation, int equal, struct er
     int rc;
 
     if (!(hello->flags & HELLO_MAY_PUSH))
-        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push");
+        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push: lockstep-origin was started there with --allow pull (in authorized_keys, most "
+                         "likely); log in with a key that may push");
     if (copy->geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "%s is an empty file: there is nothing to push", copy->path);
     rc = greeting_check_wal(hello, copy, &push->options, error);

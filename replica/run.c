@@ -110,6 +110,7 @@ static void start_transfer(struct run *run, enum transfer_kind kind, void (*on_e
                                        .origin = &run->origin,
                                        .connect = &run->settings->connect,
                                        .local = run->local,
+                                       .origin_name = run->settings->arguments[0],
                                        .sync = run->sync,
                                        .on_end = on_end,
                                        .user = run};

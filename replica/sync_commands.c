@@ -24,7 +24,7 @@ static int transfer(enum transfer_kind kind, const struct settings *settings, co
                     struct transfer_outcome *outcome)
 {
     struct transfer_options options = {
-        .kind = kind, .connect = &settings->connect, .local = local, .sync = settings->sync, .on_end = on_end, .user = outcome};
+        .kind = kind, .connect = &settings->connect, .local = local, .origin_name = origin, .sync = settings->sync, .on_end = on_end, .user = outcome};
     struct transfer *started;
     struct endpoint endpoint;
     uv_loop_t loop;
@@ -94,6 +94,8 @@ static const char *describe_state(const struct transfer_outcome *outcome)
     const struct message_hello *hello = &outcome->comparison.hello;
     int origin_at_base = outcome->book.has_base && memcmp(outcome->book.base_root, hello->geometry.root, ROOT_SIZE) == 0;
 
+    if (hello->geometry.page_count == 0 && outcome->local.page_count == 0)
+        return "there is no database on either side";
     if (outcome->comparison.equal)
         return "in sync";
     if (hello->geometry.page_count == 0)

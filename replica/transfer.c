@@ -16,6 +16,9 @@
 /* A database in rollback mode that is written to all the time can move between scan and transfer. */
 #define ATTEMPTS_MAX    5
 #define RETRY_DELAY_MS  200
+#define NOISE_ADVICE                                                                                                               \
+    "something on the far machine prints before lockstep-origin starts, most often ~/.bashrc, a login script or a forced command " \
+    "of authorized_keys: let it print to stderr, or only where there is a terminal; or --exe names another program"
 
 struct transfer {
     struct transfer_options options;
@@ -79,10 +82,23 @@ static void collect(struct transfer *transfer)
     local_copy_release(&transfer->copy);
 }
 
+/* Say what was being done, and between which two. */
+static void name_both_sides(const struct transfer_options *options, struct error *error)
+{
+    if (options->kind == TRANSFER_PUSH)
+        error_wrap(error, "pushing %s to %s", options->local, options->origin_name);
+    else if (options->kind == TRANSFER_PULL)
+        error_wrap(error, "pulling %s into %s", options->origin_name, options->local);
+    else
+        error_wrap(error, "comparing %s with %s", options->local, options->origin_name);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct transfer *transfer = handle->data;
 
+    if (transfer->outcome.error.code != ERR_NONE)
+        name_both_sides(&transfer->options, &transfer->outcome.error);
     transfer->outcome.milliseconds = clock_monotonic_ms() - transfer->started;
     transfer->options.on_end(transfer->options.user, &transfer->outcome);
     explicit_bzero(transfer, sizeof(*transfer));
@@ -145,6 +161,7 @@ static void attempt(struct transfer *transfer)
 {
     const struct transfer_options *options = &transfer->options;
     struct conversation_options conversation_options = {.far_side = "the origin",
+                                                        .noise_advice = NOISE_ADVICE,
                                                         .idle_timeout_ms = IDLE_TIMEOUT_MS,
                                                         .on_end = on_end,
                                                         .on_far_line = on_far_line,

@@ -36,9 +36,10 @@ struct transfer_outcome {
 
 struct transfer_options {
     enum transfer_kind kind;
-    const struct endpoint *origin;           /* these three are borrowed until on_end */
+    const struct endpoint *origin;           /* these four are borrowed until on_end */
     const struct connect_options *connect;
     const char *local;
+    const char *origin_name;                 /* as the user wrote it, for messages */
     struct sync_options sync;
     void (*on_end)(void *user, const struct transfer_outcome *outcome); /* last; never from inside transfer_start */
     void *user;

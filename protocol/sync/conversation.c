@@ -27,6 +27,7 @@
 #include "protocol/sync/party.h"
 #include "protocol/wire/frame.h"
 #include "protocol/wire/message.h"
+#include "protocol/wire/noise.h"
 
 /* A long call is announced this often, well within any idle time-out. */
 #define WAIT_INTERVAL_MS 5000
@@ -52,6 +53,7 @@ struct conversation {
     struct buffer out;
     struct error job_error;
     uint32_t heard;       /* messages that the last job took */
+    int has_heard;        /* a whole message came, ever */
     int far_failed;       /* the peer sent ERROR: it does not want to hear ours */
 
     struct buffer inbox;  /* bytes that came while a job was at work */
@@ -72,6 +74,21 @@ static void pump(struct conversation *conversation);
 
 /* ---- what happens on the worker thread ---- */
 
+/* Whether bytes wait that are no frame's beginning: no length that is allowed begins with them. */
+static int begins_as_noise(const struct frame_reader *reader)
+{
+    return frame_reader_pending(reader) > 0 && reader->pending.data[reader->taken] != 0;
+}
+
+/* What came first was not a message. */
+static int refuse_noise(struct conversation *conversation, struct error *error)
+{
+    const struct frame_reader *reader = &conversation->reader;
+
+    return noise_refuse(reader->pending.data + reader->taken, frame_reader_pending(reader), conversation->options.far_side,
+                        conversation->options.noise_advice, error);
+}
+
 /* Take the next whole message. *got tells whether there was one. */
 static int hear_next(struct conversation *conversation, int *got, struct error *error)
 {
@@ -83,9 +100,12 @@ static int hear_next(struct conversation *conversation, int *got, struct error *
     *got = 0;
     if (rc == 0 && payload != NULL)
         rc = message_decode(payload, len, &message, error);
+    if (rc != 0 && payload == NULL && !conversation->has_heard)
+        return refuse_noise(conversation, error);
     if (rc != 0 || payload == NULL)
         return rc;
     *got = 1;
+    conversation->has_heard = 1;
     conversation->heard++;
     if (message.type == MESSAGE_ERROR) {
         conversation->far_failed = 1;
@@ -234,7 +254,9 @@ static void start_job(struct conversation *conversation)
 /* The stream ended before the party was done. */
 static void fail_for_lost_link(struct conversation *conversation)
 {
-    if (conversation->link_error.code == ERR_NONE)
+    if (!conversation->has_heard && begins_as_noise(&conversation->reader))
+        refuse_noise(conversation, &conversation->link_error);
+    else if (conversation->link_error.code == ERR_NONE)
         error_set(&conversation->link_error, ERR_NO_LINK,
                   "%s ended the conversation before it was through; run the same command again",
                   conversation->options.far_side);

@@ -26,6 +26,7 @@ struct conversation_stats {
 
 struct conversation_options {
     const char *far_side;      /* "the origin" or "the replica": what errors of the peer are introduced with; not copied */
+    const char *noise_advice;  /* what to do where the peer's stream is not the protocol (wire/noise.h), or NULL; not copied */
     uint64_t idle_timeout_ms;  /* silence of the peer that ends the conversation */
     /*
      * The conversation is over and the link is gone; comes once, last, never from inside a call of the user's. error->code is
