@@ -110,8 +110,8 @@ class UsageErrors(cli.Case):
         self.refused("verify", "a", text="say: lockstep verify ORIGIN LOCAL")
         self.refused("run", "a", "b", text="say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND")
         self.refused("run", "a", "b", "--", text="say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND")
-        self.refused("lock", "show", text="say: lockstep lock show|acquire|release|break URL")
-        self.refused("lock", "steal", "file:///x", text="say: lockstep lock show|acquire|release|break URL")
+        self.refused("lock", "show", text="say: lockstep lock show|acquire|release|break|doctor URL")
+        self.refused("lock", "steal", "file:///x", text="say: lockstep lock show|acquire|release|break|doctor URL")
 
     def test_local_side_must_be_local(self):
         for words in (("pull", "a.db", "host:b.db"), ("push", "host:a.db", "b.db"), ("status", "a.db", "host:b.db"),
