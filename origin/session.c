@@ -368,7 +368,7 @@ static int check_base(const struct session *session, struct error *error)
 
     if ((!(push->flags & SYNC_DIRECT) && ((push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET)) ||
                                           (!copy->book.has_lineage && copy->state.is_empty))) ||
-        memcmp(push->base_root, copy->geometry.root, ROOT_SIZE) == 0 ||
+        sidecar_is_base(&copy->book, push->base_root, copy->geometry.root) ||
         memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0)
         return 0;
     if (copy->geometry.page_count == 0)
@@ -422,11 +422,9 @@ static int accept_unchanged(struct session *session, struct buffer *out, struct 
 /* The file gets the replica's page size, in a transaction of its own that keeps its content; then all starts anew. */
 static int change_page_size(struct session *session, struct error *error)
 {
-    struct local_copy *copy = &session->copy;
-    int rc;
+    int rc = local_copy_change_page_size(&session->copy, session->push.geometry.page_size, error);
 
-    local_copy_let_go(copy);
-    rc = database_change_page_size(copy->db, session->push.geometry.page_size, error);
+    local_copy_let_go(&session->copy);
     if (rc == 0)
         move_to(session, GREETING);
     return rc;

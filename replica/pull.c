@@ -161,17 +161,6 @@ static int say_fence(struct pull *pull, struct buffer *out, struct error *error)
     return message_encode(&message, out, error);
 }
 
-/* The local file gets the origin's page size, in a transaction of its own that keeps its content. */
-static int change_page_size(struct pull *pull, struct error *error)
-{
-    struct local_copy *copy = pull->copy;
-    int rc;
-
-    local_copy_let_go(copy);
-    rc = database_change_page_size(copy->db, pull->hello.geometry.page_size, error);
-    return rc != 0 ? rc : local_copy_scan(copy, pull->hello.hash_key, error);
-}
-
 /* Should this process die between the commit and the end, the next one knows by this that the content came from the origin. */
 static int before_commit(void *arg, struct error *error)
 {
@@ -244,9 +233,11 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
     if (greeting_is_equal(hello, copy) && !(hello->flags & HELLO_FRESH))
         return finish(pull, hello->version, error);
     if (copy->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size) {
-        rc = change_page_size(pull, error);
+        rc = local_copy_change_page_size(copy, hello->geometry.page_size, error);
         if (rc != 0)
             return rc;
+        if (!copy->state.is_wal)
+            local_copy_let_go(copy);
     }
     return say_pull(pull, out, error);
 }

@@ -123,6 +123,9 @@ static int check_base(const struct push *push, int equal, struct error *error)
         return 0;
     if (book->has_base && memcmp(book->base_root, hello->geometry.root, ROOT_SIZE) == 0)
         return 0;
+    /* The origin may have been rebuilt with our page size, now or by an attempt that broke off: it knows what from. */
+    if (push->options.replace)
+        return 0;
     /* The answer to this very push may have been lost: then the origin knows it. */
     if (book->has_pending && memcmp(book->pending_root, push->copy->geometry.root, ROOT_SIZE) == 0)
         return 0;
@@ -296,8 +299,7 @@ static int hear_hello(struct push *push, const struct message_hello *hello, stru
 
     if (push->greetings++ == GREETINGS_MAX)
         return error_set(error, ERR_MOVED, "the origin's database changed again and again while it was being read");
-    /* The second one comes after a change of page size, which the base guard of the first try has allowed. */
-    push->any_base = push->greetings > 1;
+    push->any_base = 0;
     push->hello = *hello;
     sender_free(push->sender);
     push->sender = NULL;

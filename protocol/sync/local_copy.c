@@ -184,6 +184,25 @@ int local_copy_lock(struct local_copy *copy, struct error *error)
     return rc;
 }
 
+int local_copy_change_page_size(struct local_copy *copy, uint32_t page_size, struct error *error)
+{
+    uint8_t old_root[ROOT_SIZE];
+    int rc = local_copy_lock(copy, error);
+
+    if (rc != 0)
+        return rc;
+    database_end(copy->db);
+    memcpy(old_root, copy->geometry.root, sizeof(old_root));
+    rc = database_change_page_size(copy->db, page_size, error);
+    if (rc == 0)
+        rc = scan_and_keep(copy, error);
+    if (rc == 0)
+        rc = sidecar_set_rebuilt(copy->sidecar, old_root, copy->geometry.root, error);
+    if (rc == 0)
+        rc = sidecar_read(copy->sidecar, &copy->book, error);
+    return rc;
+}
+
 int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int resume, struct error *error)
 {
     struct page_hasher hasher;
@@ -228,6 +247,6 @@ int local_copy_is_at_base(const struct local_copy *copy)
     const struct sidecar_state *book = &copy->book;
     const uint8_t *root = copy->geometry.root;
 
-    return (book->has_base && memcmp(book->base_root, root, ROOT_SIZE) == 0) ||
+    return (book->has_base && sidecar_is_base(book, book->base_root, root)) ||
            (book->has_incoming && memcmp(book->incoming_root, root, ROOT_SIZE) == 0);
 }

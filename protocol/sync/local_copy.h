@@ -75,6 +75,12 @@ void local_copy_let_go(struct local_copy *copy);
 int local_copy_lock(struct local_copy *copy, struct error *error);
 
 /*
+ * Rebuild the file, if nobody changed it since the scan (ERR_MOVED), with another page size; its content stays. Scans it again, keeps
+ * the read transaction in every journal mode, and notes in the sidecar that this is what became of the content before.
+ */
+int local_copy_change_page_size(struct local_copy *copy, uint32_t page_size, struct error *error);
+
+/*
  * Whether the scanned content is the base: what the origin gave, or took, last. If not, and there is content, it has
  * changes that were never pushed. Meaningful when the scan was made with the lineage's key.
  */

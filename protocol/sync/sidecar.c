@@ -29,7 +29,7 @@ static const char layout[] =
     "  lineage BLOB, hash_key BLOB, version INTEGER NOT NULL DEFAULT 0, root BLOB,"
     "  fence_token INTEGER NOT NULL DEFAULT 0, fence_lease BLOB,"
     "  base_root BLOB, base_version INTEGER NOT NULL DEFAULT 0,"
-    "  incoming_root BLOB, pending_id BLOB, pending_root BLOB);"
+    "  incoming_root BLOB, pending_id BLOB, pending_root BLOB, rebuilt_from BLOB, rebuilt_to BLOB);"
     "INSERT OR IGNORE INTO state(one) VALUES(1);"
     "CREATE TABLE IF NOT EXISTS intent("
     "  one INTEGER PRIMARY KEY CHECK(one = 1),"
@@ -233,7 +233,7 @@ static int read_state(struct sidecar *sidecar, struct sidecar_state *state, stru
     memset(state, 0, sizeof(*state));
     if (sqlite3_prepare_v2(sidecar->db,
                            "SELECT lineage, hash_key, version, root, fence_token, fence_lease, base_root, base_version,"
-                           " pending_id, pending_root, incoming_root FROM state",
+                           " pending_id, pending_root, incoming_root, rebuilt_from, rebuilt_to FROM state",
                            -1, &stmt, NULL) != SQLITE_OK)
         return fail(sidecar, "reading", error);
     if (sqlite3_step(stmt) == SQLITE_ROW) {
@@ -248,6 +248,8 @@ static int read_state(struct sidecar *sidecar, struct sidecar_state *state, stru
         state->has_pending = column_bytes(stmt, 8, state->pending_id, sizeof(state->pending_id)) &&
                              column_bytes(stmt, 9, state->pending_root, sizeof(state->pending_root));
         state->has_incoming = column_bytes(stmt, 10, state->incoming_root, sizeof(state->incoming_root));
+        state->has_rebuilt = column_bytes(stmt, 11, state->rebuilt_from, sizeof(state->rebuilt_from)) &&
+                             column_bytes(stmt, 12, state->rebuilt_to, sizeof(state->rebuilt_to));
     } else {
         rc = fail(sidecar, "reading", error);
     }
@@ -284,6 +286,13 @@ uint64_t sidecar_version_of(const struct sidecar_state *state, const uint8_t roo
     if (state->version == 0 && memcmp(root, nothing, ROOT_SIZE) == 0)
         return 0;
     return state->version + 1;
+}
+
+int sidecar_is_base(const struct sidecar_state *state, const uint8_t base_root[ROOT_SIZE], const uint8_t root[ROOT_SIZE])
+{
+    return memcmp(base_root, root, ROOT_SIZE) == 0 ||
+           (state->has_rebuilt && memcmp(state->rebuilt_from, base_root, ROOT_SIZE) == 0 &&
+            memcmp(state->rebuilt_to, root, ROOT_SIZE) == 0);
 }
 
 int sidecar_find_push(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], struct push_record *record, int *found,
@@ -398,7 +407,8 @@ int sidecar_join(struct sidecar *sidecar, const uint8_t lineage[LINEAGE_SIZE], c
     if (rc == 0)
         rc = write_row(sidecar,
                        "UPDATE state SET lineage = ?1, hash_key = ?2, version = 0, root = NULL, base_root = NULL,"
-                       " base_version = 0, incoming_root = NULL, pending_id = NULL, pending_root = NULL",
+                       " base_version = 0, incoming_root = NULL, pending_id = NULL, pending_root = NULL,"
+                       " rebuilt_from = NULL, rebuilt_to = NULL",
                        parameters, 2, error);
     if (rc == 0)
         rc = execute(sidecar, "DELETE FROM intent; DELETE FROM receipt; DELETE FROM base_hashes;", "writing", error);
@@ -522,6 +532,22 @@ int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_S
     if (rc != 0)
         return rc;
     rc = write_row(sidecar, "UPDATE state SET pending_id = ?1, pending_root = ?2", parameters, 2, error);
+    return end_write(sidecar, rc, error);
+}
+
+int sidecar_set_rebuilt(struct sidecar *sidecar, const uint8_t from[ROOT_SIZE], const uint8_t to[ROOT_SIZE],
+                        struct error *error)
+{
+    const struct parameter parameters[] = {SIZED(from, ROOT_SIZE), SIZED(to, ROOT_SIZE)};
+    struct sidecar_state state;
+    int rc = begin_write(sidecar, &state, error);
+
+    if (rc != 0)
+        return rc;
+    rc = write_row(sidecar,
+                   "UPDATE state SET rebuilt_from = CASE WHEN rebuilt_to = ?1 THEN rebuilt_from ELSE ?1 END,"
+                   " rebuilt_to = ?2, root = CASE WHEN root = ?1 THEN ?2 ELSE root END",
+                   parameters, 2, error);
     return end_write(sidecar, rc, error);
 }
 

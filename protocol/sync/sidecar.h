@@ -46,6 +46,9 @@ struct sidecar_state {
     uint64_t base_version;
     int has_incoming;        /* a pull was being committed here: content with this root is the origin's */
     uint8_t incoming_root[ROOT_SIZE];
+    int has_rebuilt;         /* content with rebuilt_to is that with rebuilt_from, in pages of another size */
+    uint8_t rebuilt_from[ROOT_SIZE];
+    uint8_t rebuilt_to[ROOT_SIZE];
     int has_pending;         /* a push was sent and its answer has not come */
     uint8_t pending_id[LINEAGE_SIZE];
     uint8_t pending_root[ROOT_SIZE];
@@ -106,6 +109,16 @@ int sidecar_find_push(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZ
 /* A replica's push is about to be sent. */
 int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], const uint8_t root[ROOT_SIZE],
                         struct error *error);
+
+/*
+ * The database was rebuilt with another page size: its content had the root `from` and has `to` now. Should the sync that this was
+ * for end here, the next one knows by this that nothing else was changed.
+ */
+int sidecar_set_rebuilt(struct sidecar *sidecar, const uint8_t from[ROOT_SIZE], const uint8_t to[ROOT_SIZE],
+                        struct error *error);
+
+/* Whether content with this root is that with base_root, as it is or rebuilt. */
+int sidecar_is_base(const struct sidecar_state *state, const uint8_t base_root[ROOT_SIZE], const uint8_t root[ROOT_SIZE]);
 
 /* A pull is about to commit content with this root. */
 int sidecar_set_incoming(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error);
