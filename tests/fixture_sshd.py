@@ -173,6 +173,7 @@ class Sshd:
             "UseDNS no",
             "MaxStartups 100",
             "LogLevel VERBOSE",
+            "SetEnv SHLVL=1",  # bash then reads no ~/.bashrc: what a user has there is no part of a test
         ]
         with open(self.path("sshd_config"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")

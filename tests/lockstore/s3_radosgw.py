@@ -1,11 +1,7 @@
 """The S3 store against a real server: Ceph's gateway, two of them, plain and by TLS (tests/radosgw.sh). Where
 moto is installed, an emulator with other quirks, against that too."""
 import concurrent.futures
-import datetime
-import hashlib
-import http.client
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -13,78 +9,16 @@ import tempfile
 import time
 import unittest
 
-from s3_stand_in import sign
-from store_driver import SECRET, StoreTool
-
-KEY = "AKIDEXAMPLE"
-PORTS = 30
-
-
-def free_ports():
-    """The first of PORTS ports in a row that nobody listens on."""
-    while True:
-        first = random.randrange(18400, 18899 - PORTS)
-        try:
-            for port in range(first, first + PORTS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-
-
-def make_bucket(port, name):
-    host = f"127.0.0.1:{port}"
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    headers = {"host": host, "x-amz-content-sha256": hashlib.sha256(b"").hexdigest(), "x-amz-date": now}
-    scope = f"{now[:8]}/us-east-1/s3/aws4_request"
-    signature = sign(SECRET, "PUT", "/" + name, headers, sorted(headers), scope, now, headers["x-amz-content-sha256"])
-    headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={KEY}/{scope},SignedHeaders={';'.join(sorted(headers))},"
-                                f"Signature={signature}")
-    connection = http.client.HTTPConnection(host, timeout=60)
-    connection.request("PUT", "/" + name, headers=headers)
-    status = connection.getresponse().status
-    connection.close()
-    if status != 200:
-        raise AssertionError(f"making the bucket: {status}")
-
-
-class Server:
-    def __init__(self):
-        if not shutil.which("radosgw"):
-            raise AssertionError("there is no radosgw: apt-get install --no-install-recommends radosgw ceph-mon ceph-osd")
-        self.folder = tempfile.mkdtemp()
-        self.port = free_ports()
-        script = os.path.join(os.environ["LOCKSTEP_SOURCE"], "tests", "radosgw.sh")
-        self.process = subprocess.Popen([script, self.folder, str(self.port), KEY, SECRET], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        if self.process.stdout.readline() != "ready\n":
-            self.stop()
-            raise AssertionError("radosgw did not start")
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
-        shutil.rmtree(self.folder)
-
-    def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        if self.process.stdout.readline() != "done\n":
-            raise AssertionError(f"{command} failed")
-
-    def url(self, gateway=0, tls=False):
-        return f"{'https' if tls else 'http'}://127.0.0.1:{self.port + gateway + (2 if tls else 0)}"
+from fixture_s3 import KEY, S3, SECRET, Radosgw, free_ports
+from store_driver import StoreTool
 
 
 def setUpModule():
     global server, cache
-    server = Server()
+    server = Radosgw(buckets=["locks"])
     unittest.addModuleCleanup(server.stop)
     cache = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(cache.cleanup)
-    make_bucket(server.port, "locks")
 
 
 class Case(unittest.TestCase):
@@ -251,7 +185,7 @@ class Moto(Case):
                 break
             except ConnectionRefusedError:
                 time.sleep(0.1)
-        make_bucket(cls.port, "locks")
+        S3("127.0.0.1", cls.port).make_bucket("locks")
 
     def test_a_records_life(self):
         tool = self.tool(url=self.key(), AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{self.port}")

@@ -3,7 +3,6 @@ implementation of its own, honours conditions as it is told to, and does what it
 import datetime
 import email.utils
 import hashlib
-import hmac
 import http.server
 import socket
 import ssl
@@ -11,18 +10,9 @@ import struct
 import threading
 import time
 
+from fixture_s3 import sign
+
 ERROR = "<?xml version=\"1.0\"?><Error><Code>{}</Code><Message>{}</Message></Error>"
-
-
-def sign(secret, method, path, headers, names, scope, amz_date, payload_hash):
-    """The signature over a request, by "Authenticating Requests" in the S3 API reference."""
-    canonical = "\n".join([method, path, "", *(f"{name}:{' '.join(headers[name].split())}" for name in names), "",
-                           ";".join(names), payload_hash])
-    text = "\n".join(["AWS4-HMAC-SHA256", amz_date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + secret).encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 class Fault:

@@ -4,7 +4,8 @@ import os
 import subprocess
 import tempfile
 
-SECRET = "wJalrXUtnFEMI/K7MDENG+SECRET-OF-TESTS"
+from fixture_s3 import SECRET
+
 TOKEN = "session-token-of-tests//+="
 
 
