@@ -220,7 +220,7 @@ static int hear_pull(struct session *session, const struct message_pull *pull, s
 {
     struct local_copy *copy = &session->copy;
     struct message message = {.type = MESSAGE_END};
-    uint64_t version = sidecar_version_of(&copy->book, copy->geometry.root);
+    uint64_t version = 0;
     int rc = check_pull(session, pull, error);
 
     if (rc == 0)
@@ -232,6 +232,8 @@ static int hear_pull(struct session *session, const struct message_pull *pull, s
     }
     if (rc == 0)
         rc = sidecar_join(copy->sidecar, session->lineage, session->hash_key, 0, error);
+    if (rc == 0)
+        rc = sidecar_observe(copy->sidecar, copy->geometry.root, &version, error);
     if (rc != 0)
         return rc;
     log_line(LOG_INFO, "%s pulls version %llu of %s", pull->instance, (unsigned long long)version, copy->path);

@@ -205,10 +205,10 @@ double sketch_places_variance(void)
     return square / (mean * mean) - 1;
 }
 
-/* Flip the bit of the gauge, which begins at cells[0], that the hash names, if it names one. */
-static void gauge_flip(struct sketch_cell *cells, uint64_t hash)
+/* Flip the bit of the gauge, which begins at cells[0], that the page's weighted hash names, if it names one. */
+static void gauge_flip(struct sketch_cell *cells, uint64_t weighted)
 {
-    uint64_t g = mix(hash);
+    uint64_t g = mix(weighted);
     unsigned stratum = g == 0 ? 32 : (unsigned)__builtin_ctzll(g) / 2;
     unsigned bit, word;
 
@@ -263,7 +263,7 @@ static int make_cells(struct sketch *sketch, uint64_t first, uint64_t end, struc
             sketch->cells[places[k] - first].weighted ^= weighted;
         }
         if (first == 0)
-            gauge_flip(sketch->cells, hash);
+            gauge_flip(sketch->cells, weighted);
     }
     return 0;
 }

@@ -38,7 +38,7 @@
  *
  * Cells 0 to 15 are the gauge, which tells about how many pages differ when those are too many to
  * be found yet. It is 2048 bits, bit b being bit b % 64 of word b / 64, two words a cell. For a
- * page with g = mix(h) and z the number of zero bits below the lowest set bit of g (64 for g = 0),
+ * page with g = mix(h * i), so that pages that only moved are counted too, and z the number of zero bits below the lowest set bit of g (64 for g = 0),
  * s = z / 2, rounded down: where s is 1 to 8, bit 256 * (s - 1) + (g >> 56) is flipped. So stratum
  * s samples 3/4 * 4^-s of all hashes.
  *

@@ -20,6 +20,7 @@ struct receiver {
     struct geometry theirs;  /* what this copy is to become */
     int complete;            /* END has come, and what came is proven */
     struct message_end end;
+    uint32_t common;         /* pages that both sides have */
     struct difference_describer *describer; /* NULL where nothing is to be described */
     struct difference_want want; /* what is still to be described; count 0: nothing */
     struct page_stream_reader *reader;
@@ -57,6 +58,7 @@ static int start_describing(struct receiver *receiver, const uint8_t seed[LINEAG
 
     if (copy->geometry.page_count < common)
         common = copy->geometry.page_count;
+    receiver->common = common;
     /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
     if (common == 0 || memcmp(receiver->theirs.root, copy->geometry.root, ROOT_SIZE) == 0)
         return 0;
@@ -120,10 +122,31 @@ enum party_status receiver_status(const struct receiver *receiver)
 
 /* ---- describing ---- */
 
+/* The hashes of the pages that the sender has not; they are not the describer's. */
+static int describe_beyond(const struct receiver *receiver, const struct difference_want *part, struct buffer *out,
+                           struct error *error)
+{
+    const struct page_index *index = &receiver->copy->index;
+    int rc = 0;
+
+    if (part->first > index->page_count || part->count > index->page_count - part->first + 1)
+        return error_set(error, ERR_PROTOCOL, "the hashes of pages beyond page %u were asked for, which is the last",
+                         index->page_count);
+    for (uint64_t pgno = part->first; rc == 0 && pgno < part->first + part->count; pgno++) {
+        uint64_t hash = index->hashes[pgno - 1].low;
+        uint8_t bytes[DIFFERENCE_HASH_SIZE];
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            bytes[i] = (uint8_t)(hash >> 8 * i);
+        rc = buffer_append(out, bytes, sizeof(bytes), error);
+    }
+    return rc;
+}
+
 int receiver_speak(struct receiver *receiver, struct buffer *out, struct error *error)
 {
     int is_cells = receiver->want.kind == DIFFERENCE_CELLS;
     size_t unit = is_cells ? DIFFERENCE_CELL_SIZE : DIFFERENCE_HASH_SIZE;
+    int is_beyond = !is_cells && receiver->want.first > receiver->common;
     struct difference_want part = receiver->want;
     struct message message = {.type = is_cells ? MESSAGE_CELLS : MESSAGE_HASHES};
     struct buffer bytes;
@@ -131,8 +154,13 @@ int receiver_speak(struct receiver *receiver, struct buffer *out, struct error *
 
     if (part.count > LIMIT_CHUNK / unit)
         part.count = LIMIT_CHUNK / unit;
+    if (!is_cells && !is_beyond && part.count > receiver->common - part.first + 1)
+        part.count = receiver->common - part.first + 1;
     buffer_init(&bytes, LIMIT_CHUNK);
-    rc = difference_describe(receiver->describer, &part, &bytes, error);
+    if (is_beyond)
+        rc = describe_beyond(receiver, &part, &bytes, error);
+    else
+        rc = difference_describe(receiver->describer, &part, &bytes, error);
     if (rc == 0 && is_cells) {
         message.cells.first = part.first;
         message.cells.data = bytes.data;

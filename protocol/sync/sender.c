@@ -31,6 +31,9 @@ struct sender {
     const struct difference_page *pages; /* those, or the finder's */
     size_t count;
     uint32_t common;         /* pages that both sides have */
+    uint64_t *beyond;        /* owned; the receiver's hashes of its pages beyond the common ones; NULL: not asked for */
+    uint32_t beyond_wanted;  /* how many of them */
+    uint32_t beyond_count;   /* how many came */
     size_t next_difference;  /* STREAMING: index into pages */
     uint32_t next_page;      /* STREAMING: next page beyond the common ones */
     struct page_hasher hasher;
@@ -64,6 +67,8 @@ static uint64_t old_hash(void *arg, uint32_t pgno)
 
     if (sender->options.known != NULL)
         return sender->options.known->hashes[pgno - 1].low;
+    if (pgno > sender->common)
+        return sender->beyond[pgno - sender->common - 1];
     difference = find_difference(sender, pgno);
     return difference != NULL ? difference->their_hash : sender->copy->index.hashes[pgno - 1].low;
 }
@@ -92,7 +97,8 @@ static int old_page(void *arg, uint32_t pgno, uint8_t *page, int *known, struct 
 static int start_stream(struct sender *sender, struct error *error)
 {
     const struct sender_options *options = &sender->options;
-    struct page_stream_base base = {.page_count = options->known != NULL ? options->known->page_count : sender->common,
+    struct page_stream_base base = {.page_count = options->known != NULL ? options->known->page_count
+                                                                              : sender->common + sender->beyond_count,
                                     .arg = sender,
                                     .hash = old_hash,
                                     .fetch = old_page};
@@ -174,6 +180,7 @@ void sender_free(struct sender *sender)
     buffer_release(&sender->bytes);
     explicit_bzero(&sender->hasher, sizeof(sender->hasher));
     free(sender->owned);
+    free(sender->beyond);
     free(sender->page);
     free(sender);
 }
@@ -183,6 +190,54 @@ enum party_status sender_status(const struct sender *sender)
     if (sender->stage == FINISHED)
         return PARTY_DONE;
     return sender->stage == FINDING && !sender->asks ? PARTY_LISTENS : PARTY_SPEAKS;
+}
+
+/*
+ * With the list, the receiver's pages beyond the common ones are told, too: after a VACUUM their content stands further to the front now,
+ * 8 bytes instead of a page.
+ */
+static int hear_beyond(struct sender *sender, uint32_t first, const uint8_t *data, size_t len, struct error *error)
+{
+    if (first != sender->common + sender->beyond_count + 1 ||
+        len / DIFFERENCE_HASH_SIZE > sender->beyond_wanted - sender->beyond_count)
+        return error_set(error, ERR_PROTOCOL, "HASHES came that were not asked for");
+    for (size_t at = 0; at < len; at += DIFFERENCE_HASH_SIZE) {
+        uint64_t hash = 0;
+        for (int byte = DIFFERENCE_HASH_SIZE - 1; byte >= 0; byte--)
+            hash = hash << 8 | data[at + (size_t)byte];
+        sender->beyond[sender->beyond_count++] = hash;
+    }
+    return 0;
+}
+
+static int hear_hashes(struct sender *sender, const struct message_hashes *hashes, struct error *error)
+{
+    size_t common = 0;
+    int rc = 0;
+
+    if (hashes->first <= sender->common)
+        common = ((size_t)sender->common - hashes->first + 1) * DIFFERENCE_HASH_SIZE;
+    if (common > hashes->len)
+        common = hashes->len;
+    if (common > 0)
+        rc = difference_finder_add(sender->finder, DIFFERENCE_HASHES, hashes->first, hashes->data, common, error);
+    if (rc == 0 && hashes->len > common)
+        rc = hear_beyond(sender, hashes->first + (uint32_t)(common / DIFFERENCE_HASH_SIZE), hashes->data + common,
+                         hashes->len - common, error);
+    return rc;
+}
+
+/* The finder wants more than the flight that is under way brings: ask, for the list with all that is beyond. */
+static int plan_ask(struct sender *sender, const struct difference_want *want, struct error *error)
+{
+    const struct geometry *theirs = &sender->options.theirs;
+
+    sender->asks = 1;
+    if (want->kind != DIFFERENCE_HASHES || sender->options.build_on_nothing || theirs->page_count <= sender->common)
+        return 0;
+    sender->beyond_wanted = theirs->page_count - sender->common;
+    sender->beyond = malloc(sender->beyond_wanted * sizeof(*sender->beyond));
+    return sender->beyond != NULL ? 0 : error_set(error, ERR_INTERNAL, "out of memory");
 }
 
 int sender_hear(struct sender *sender, const struct message *message, struct error *error)
@@ -196,19 +251,19 @@ int sender_hear(struct sender *sender, const struct message *message, struct err
         rc = difference_finder_add(sender->finder, DIFFERENCE_CELLS, message->cells.first, message->cells.data,
                                    message->cells.len, error);
     else if (message->type == MESSAGE_HASHES)
-        rc = difference_finder_add(sender->finder, DIFFERENCE_HASHES, message->hashes.first, message->hashes.data,
-                                   message->hashes.len, error);
+        rc = hear_hashes(sender, &message->hashes, error);
     else
         rc = error_set(error, ERR_PROTOCOL, "%s came where the description of pages was due", message_name(message->type));
     if (rc != 0)
         return rc;
     want = difference_finder_want(sender->finder);
     if (want.kind == DIFFERENCE_FOUND)
-        return start_stream(sender, error);
+        return sender->beyond_count < sender->beyond_wanted ? 0 : start_stream(sender, error);
     /* The rest of the flight that is under way needs no asking. */
-    sender->asks = want.kind != sender->want.kind || want.first + want.count != sender->want.first + sender->want.count;
+    if (want.kind != sender->want.kind || want.first + want.count != sender->want.first + sender->want.count)
+        rc = plan_ask(sender, &want, error);
     sender->want = want;
-    return 0;
+    return rc;
 }
 
 /* The number of the next page to send; 0 after the last. */
@@ -329,7 +384,7 @@ static int speak_ask(struct sender *sender, struct buffer *out, struct error *er
 
     message.ask.kind = sender->want.kind == DIFFERENCE_CELLS ? ASK_CELLS : ASK_HASHES;
     message.ask.first = sender->want.first;
-    message.ask.count = sender->want.count;
+    message.ask.count = sender->want.count + sender->beyond_wanted;
     sender->asks = 0;
     return message_encode(&message, out, error);
 }

@@ -415,6 +415,25 @@ int sidecar_join(struct sidecar *sidecar, const uint8_t lineage[LINEAGE_SIZE], c
     return end_write(sidecar, rc, error);
 }
 
+int sidecar_observe(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t *version, struct error *error)
+{
+    struct sidecar_state state;
+    int rc = sidecar_read(sidecar, &state, error);
+
+    *version = sidecar_version_of(&state, root);
+    if (rc != 0 || memcmp(state.root, root, ROOT_SIZE) == 0)
+        return rc;
+    rc = begin_write(sidecar, &state, error);
+    if (rc != 0)
+        return rc;
+    *version = sidecar_version_of(&state, root);
+    const struct parameter parameters[] = {NUMBER(*version), SIZED(root, ROOT_SIZE)};
+    /* What an intent says is settled with the next push, under the database's lock. */
+    if (!state.has_intent)
+        rc = write_row(sidecar, "UPDATE state SET version = ?1, root = ?2", parameters, 2, error);
+    return end_write(sidecar, rc, error);
+}
+
 int sidecar_check_fence(const struct sidecar_state *state, const struct fence *fence, struct error *error)
 {
     if (fence->token > state->fence.token)

@@ -81,6 +81,12 @@ uint64_t sidecar_version_of(const struct sidecar_state *state, const uint8_t roo
 int sidecar_join(struct sidecar *sidecar, const uint8_t lineage[LINEAGE_SIZE], const uint8_t hash_key[HASH_KEY_SIZE],
                  int replace, struct error *error);
 
+/*
+ * Content with this root was found in the origin's database: if it is not what was stored, somebody changed the database without
+ * Lockstep, and that counts as a version. *version is the content's.
+ */
+int sidecar_observe(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], uint64_t *version, struct error *error);
+
 /* ERR_FENCED where fence is older than the stored one, or of an equal token with another lease; else 0. fence->token 0 with a stored token: ERR_FENCED, too, unless the stored is 0. */
 int sidecar_check_fence(const struct sidecar_state *state, const struct fence *fence, struct error *error);
 

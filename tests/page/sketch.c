@@ -44,9 +44,9 @@ static void test_golden_cells(void **state)
     static const struct {
         uint64_t cell, sum, weighted;
     } rows[] = {
-        {0, 0x19030082c2802100, 0x0001942246400029},
-        {1, 0x08d0207000610810, 0x480040004041b400},
-        {15, 0, 0},
+        {0, 0x30204b100102e004, 0x0422000000810040},
+        {1, 0xa0092a0404410000, 0x8844230005000160},
+        {15, 0x0000000000000000, 0x0000000000000000},
         {16, 0, 0},
         {17, 0x40ad0773951e0dd9, 0xfaf9269f605f5140},
         {300, 0x212cbcfc7fa52939, 0x16dec8509c15d7ac},
@@ -74,7 +74,7 @@ static void test_golden_cells(void **state)
         digest = (digest ^ cells[i].sum) * 0x100000001b3;
         digest = (digest ^ cells[i].weighted) * 0x100000001b3;
     }
-    assert_true(digest == 0x9c8884af38f831e2);
+    assert_true(digest == 0xeb811b8ef627475b);
     sketch_release(&sketch);
     free(cells);
     free(hashes);
