@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fake_pages.h"
+#include "tests/page/fake_pages.h"
 #include "protocol/base/error.h"
 
 static const uint8_t types[] = {FAKE_INDEX_INTERIOR, FAKE_TABLE_INTERIOR, FAKE_INDEX_LEAF,

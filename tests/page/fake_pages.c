@@ -1,4 +1,4 @@
-#include "fake_pages.h"
+#include "tests/page/fake_pages.h"
 
 #include <stdlib.h>
 #include <string.h>

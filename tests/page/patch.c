@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fake_pages.h"
+#include "tests/page/fake_pages.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/page/page_hash.h"
