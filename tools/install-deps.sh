@@ -3,6 +3,7 @@
 # network where nothing is missing. The one place where the packages are listed.
 #
 #   tools/install-deps.sh build         to build
+#   tools/install-deps.sh build demo    to build and to run ./demo.sh
 #   tools/install-deps.sh build test    to build and to run every test
 #
 # As root, or through sudo. (openssh-server is for the tests, which start their own sshd on a port of their own; Debian
@@ -13,6 +14,7 @@ build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config ca-certificates
     libuv1-dev libmsgpack-dev libssh2-1-dev libssl-dev libzstd-dev libxxhash-dev libjansson-dev libcurl4-openssl-dev
 )
+demo_packages=(sqlite3)
 test_packages=(
     libcmocka-dev python3 openssh-server openssh-client sqlite3 procps curl openssl
     spin radosgw ceph-mon ceph-osd   # the models, and a real S3 server
@@ -20,7 +22,7 @@ test_packages=(
 )
 
 usage() {
-    echo "usage: tools/install-deps.sh build [test]" >&2
+    echo "usage: tools/install-deps.sh build [demo] [test]" >&2
     exit 64
 }
 
@@ -33,6 +35,7 @@ wanted=()
 for group in "$@"; do
     case $group in
     build) wanted+=("${build_packages[@]}") ;;
+    demo) wanted+=("${demo_packages[@]}") ;;
     test) wanted+=("${test_packages[@]}") ;;
     *) usage ;;
     esac
