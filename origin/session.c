@@ -590,12 +590,8 @@ static int hear(struct party *party, const struct message *message, struct buffe
     if (session->passes_over && (message->type == MESSAGE_CELLS || message->type == MESSAGE_HASHES))
         return 0;
     switch (session->stage) {
-    case GREETING:
     case READY:
-        /* What described the replica's pages for a request that was answered with another HELLO. */
-        if (session->hold && (message->type == MESSAGE_CELLS || message->type == MESSAGE_HASHES))
-            return 0;
-        return session->stage == READY ? hear_ready(session, message, out, error) : unexpected(message, error);
+        return hear_ready(session, message, out, error);
     case SENDING:
         rc = sender_hear(session->sender, message, error);
         move_to(session, SENDING);

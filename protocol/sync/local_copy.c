@@ -36,6 +36,16 @@ static int resolve(const char *path, char **real_path, struct error *error)
     return len < 0 ? error_set(error, ERR_INTERNAL, "out of memory") : 0;
 }
 
+static int open_if_there(struct local_copy *copy, struct error *error)
+{
+    int rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, copy->timeout_ms, error);
+
+    if (rc != ERR_NO_DATABASE)
+        return rc;
+    error_init(error);
+    return 0;
+}
+
 int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
 {
     int rc;
@@ -45,11 +55,7 @@ int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_
     copy->path = strdup(path);
     rc = copy->path == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : resolve(path, &copy->real_path, error);
     if (rc == 0)
-        rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, timeout_ms, error);
-    if (rc == ERR_NO_DATABASE) {
-        error_init(error);
-        rc = 0;
-    }
+        rc = open_if_there(copy, error);
     if (rc == 0)
         rc = sidecar_open(&copy->sidecar, copy->real_path, timeout_ms, error);
     if (rc != 0)
