@@ -32,10 +32,10 @@
 #include "protocol/link/ssh_auth.h"
 #include "protocol/link/ssh_channel.h"
 #include "protocol/link/ssh_config.h"
-#include "protocol/link/ssh_connect.h"
 #include "protocol/link/ssh_host_key.h"
 #include "protocol/link/ssh_known_hosts.h"
 #include "protocol/link/ssh_setup.h"
+#include "protocol/link/tcp_connect.h"
 
 /* How long the far side may take to say how its program ended, after the end of its stdout. */
 #define END_TIMEOUT_MS 5000
@@ -51,7 +51,7 @@ struct ssh_link {
     int accept_new_host_key;
     char *program; /* how messages call the far program; owned */
     uint64_t timeout_ms;
-    struct ssh_connect connect;
+    struct tcp_connect connect;
     int fd; /* the socket; -1 before */
     uv_poll_t poll;
     int has_poll;
@@ -71,7 +71,7 @@ struct ssh_link {
     struct error error;
 };
 
-static void connected_cb(struct ssh_connect *connect, int fd, const struct error *error);
+static void connected_cb(struct tcp_connect *connect, int fd, const struct error *error);
 static void poll_cb(uv_poll_t *poll, int status, int events);
 static void kick_cb(uv_timer_t *timer);
 static void timeout_cb(uv_timer_t *timer);
@@ -141,6 +141,7 @@ int link_ssh_new(uv_loop_t *loop, const struct link_callbacks *callbacks, void *
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct ssh_link *self = calloc(1, sizeof(*self));
+    struct tcp_connect_options connect;
     int rc;
 
     *out = NULL;
@@ -176,13 +177,18 @@ int link_ssh_new(uv_loop_t *loop, const struct link_callbacks *callbacks, void *
     uv_timer_init(loop, &self->timer);
     uv_timer_init(loop, &self->kick);
     self->timer.data = self->kick.data = self;
-    ssh_connect_start(&self->connect, loop, self->config.host_name, self->config.port,
-                      self->config.address_family, self->timeout_ms, connected_cb, self);
+    connect = (struct tcp_connect_options){
+        .host = self->config.host_name,
+        .port = self->config.port,
+        .family = self->config.address_family,
+        .timeout_ms = self->timeout_ms,
+        .advice = "check the name, or HostName in ~/.ssh/config"};
+    tcp_connect_start(&self->connect, loop, &connect, connected_cb, self);
     *out = &self->link;
     return 0;
 }
 
-static void connected_cb(struct ssh_connect *connect, int fd, const struct error *error)
+static void connected_cb(struct tcp_connect *connect, int fd, const struct error *error)
 {
     struct ssh_link *self = connect->user;
 
@@ -563,7 +569,7 @@ static void auth_closed_cb(void *user)
     gone_one(user);
 }
 
-static void connect_closed_cb(struct ssh_connect *connect)
+static void connect_closed_cb(struct tcp_connect *connect)
 {
     gone_one(connect->user);
 }
@@ -584,5 +590,5 @@ static void begin_close(struct ssh_link *self)
         uv_close((uv_handle_t *)&self->poll, handle_closed_cb);
     if (self->auth != NULL)
         ssh_auth_close(self->auth, auth_closed_cb);
-    ssh_connect_close(&self->connect, connect_closed_cb);
+    tcp_connect_close(&self->connect, connect_closed_cb);
 }

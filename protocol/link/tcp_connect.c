@@ -1,4 +1,4 @@
-#include "protocol/link/ssh_connect.h"
+#include "protocol/link/tcp_connect.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,53 +12,69 @@
 #include <unistd.h>
 
 static void lookup_cb(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses);
-static void try_next(struct ssh_connect *self);
+static void try_next(struct tcp_connect *self);
 static void writable_cb(uv_poll_t *poll, int status, int events);
 static void timeout_cb(uv_timer_t *timer);
-static void end_attempt(struct ssh_connect *self, int errno_value);
+static void end_attempt(struct tcp_connect *self, int errno_value);
 static void attempt_closed_cb(uv_handle_t *handle);
-static void gone_one(struct ssh_connect *self);
+static void gone_one(struct tcp_connect *self);
 
-void ssh_connect_start(struct ssh_connect *self, uv_loop_t *loop, const char *host, int port,
-                       int family, uint64_t timeout_ms, ssh_connect_done_cb *on_done, void *user)
+void tcp_connect_start(struct tcp_connect *self, uv_loop_t *loop,
+                       const struct tcp_connect_options *options, tcp_connect_done_cb *on_done,
+                       void *user)
 {
-    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_family = options->family, .ai_socktype = SOCK_STREAM};
     char service[16];
     int status;
 
-    *self = (struct ssh_connect){.user = user,
-                                 .loop = loop,
-                                 .host = host,
-                                 .port = port,
-                                 .timeout_ms = timeout_ms,
-                                 .fd = -1,
-                                 .on_done = on_done};
+    *self = (struct tcp_connect){
+        .user = user, .loop = loop, .options = *options, .fd = -1, .on_done = on_done};
     uv_timer_init(loop, &self->timer);
     self->timer.data = self;
     self->lookup.data = self;
-    snprintf(service, sizeof(service), "%d", port);
-    status = uv_getaddrinfo(loop, &self->lookup, lookup_cb, host, service, &hints);
+    snprintf(service, sizeof(service), "%d", options->port);
+    status = uv_getaddrinfo(loop, &self->lookup, lookup_cb, options->host, service, &hints);
     self->is_looking_up = status == 0;
     if (status != 0)
-        error_set(&self->error, ERR_NO_LINK, "looking up %s: %s", host, uv_strerror(status));
+        error_set(&self->error, ERR_NO_LINK, "looking up %s: %s", options->host,
+                  uv_strerror(status));
     /* A failure is reported from the timer as well, so that on_done is never called from in here.
      */
-    uv_timer_start(&self->timer, timeout_cb, status == 0 ? timeout_ms : 0, 0);
+    uv_timer_start(&self->timer, timeout_cb, status == 0 ? options->timeout_ms : 0, 0);
 }
 
-static void done(struct ssh_connect *self, int fd)
+static void done(struct tcp_connect *self, int fd)
 {
     self->is_done = 1;
     uv_timer_stop(&self->timer);
     self->on_done(self, fd, &self->error);
 }
 
+/* Put the IPv6 addresses before the others, each kind in the order that it came in. */
+static struct addrinfo *ipv6_first(struct addrinfo *addresses)
+{
+    struct addrinfo *first = NULL;
+    struct addrinfo *others = NULL;
+    struct addrinfo **first_end = &first;
+    struct addrinfo **others_end = &others;
+
+    for (struct addrinfo *address = addresses; address != NULL; address = address->ai_next) {
+        struct addrinfo ***end = address->ai_family == AF_INET6 ? &first_end : &others_end;
+
+        **end = address;
+        *end = &address->ai_next;
+    }
+    *others_end = NULL;
+    *first_end = others;
+    return first;
+}
+
 static void lookup_cb(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
 {
-    struct ssh_connect *self = lookup->data;
+    struct tcp_connect *self = lookup->data;
 
     self->is_looking_up = 0;
-    self->addresses = self->next = addresses;
+    self->addresses = self->next = self->options.is_ipv6_first ? ipv6_first(addresses) : addresses;
     if (self->is_closing) {
         gone_one(self);
         return;
@@ -66,9 +82,8 @@ static void lookup_cb(uv_getaddrinfo_t *lookup, int status, struct addrinfo *add
     if (self->is_done)
         return;
     if (status != 0) {
-        error_set(&self->error, ERR_NO_LINK,
-                  "looking up %s: %s; check the name, or HostName in ~/.ssh/config", self->host,
-                  uv_strerror(status));
+        error_set(&self->error, ERR_NO_LINK, "looking up %s: %s; %s", self->options.host,
+                  uv_strerror(status), self->options.advice);
         done(self, -1);
         return;
     }
@@ -76,14 +91,15 @@ static void lookup_cb(uv_getaddrinfo_t *lookup, int status, struct addrinfo *add
 }
 
 /* Put into self->error why the attempt at the address failed. */
-static void describe(struct ssh_connect *self, int errno_value)
+static void describe(struct tcp_connect *self, int errno_value)
 {
     error_set_errno(&self->error, errno_value == ETIMEDOUT ? ERR_TIMEOUT : ERR_NO_LINK, errno_value,
-                    "connecting to %s (%s) port %d", self->host, self->address, self->port);
+                    "connecting to %s (%s) port %d", self->options.host, self->address,
+                    self->options.port);
 }
 
 /* Begin a connection to the address. Returns 0, or the errno that ended it at once. */
-static int start_attempt(struct ssh_connect *self, const struct addrinfo *address)
+static int start_attempt(struct tcp_connect *self, const struct addrinfo *address)
 {
     static const int on = 1;
 
@@ -102,7 +118,7 @@ static int start_attempt(struct ssh_connect *self, const struct addrinfo *addres
 }
 
 /* Begin with the next address; done, without one, where none is left. */
-static void try_next(struct ssh_connect *self)
+static void try_next(struct tcp_connect *self)
 {
     while (self->next != NULL) {
         const struct addrinfo *address = self->next;
@@ -115,7 +131,7 @@ static void try_next(struct ssh_connect *self)
             self->poll.data = self;
             self->is_polling = 1;
             uv_poll_start(&self->poll, UV_WRITABLE, writable_cb);
-            uv_timer_start(&self->timer, timeout_cb, self->timeout_ms, 0);
+            uv_timer_start(&self->timer, timeout_cb, self->options.timeout_ms, 0);
             return;
         }
         describe(self, failure);
@@ -130,7 +146,7 @@ static void try_next(struct ssh_connect *self)
 }
 
 /* The attempt is over; the rest follows when its handle is closed. */
-static void end_attempt(struct ssh_connect *self, int errno_value)
+static void end_attempt(struct tcp_connect *self, int errno_value)
 {
     uv_timer_stop(&self->timer);
     self->failure = errno_value;
@@ -139,7 +155,7 @@ static void end_attempt(struct ssh_connect *self, int errno_value)
 
 static void writable_cb(uv_poll_t *poll, int status, int events)
 {
-    struct ssh_connect *self = poll->data;
+    struct tcp_connect *self = poll->data;
     int failure = 0;
     socklen_t len = sizeof(failure);
 
@@ -151,7 +167,7 @@ static void writable_cb(uv_poll_t *poll, int status, int events)
 
 static void timeout_cb(uv_timer_t *timer)
 {
-    struct ssh_connect *self = timer->data;
+    struct tcp_connect *self = timer->data;
 
     if (self->is_polling) {
         end_attempt(self, ETIMEDOUT);
@@ -159,15 +175,15 @@ static void timeout_cb(uv_timer_t *timer)
     }
     if (self->is_looking_up) {
         uv_cancel((uv_req_t *)&self->lookup);
-        error_set(&self->error, ERR_TIMEOUT, "looking up %s: no answer within %llu s", self->host,
-                  (unsigned long long)self->timeout_ms / 1000);
+        error_set(&self->error, ERR_TIMEOUT, "looking up %s: no answer within %llu s",
+                  self->options.host, (unsigned long long)self->options.timeout_ms / 1000);
     }
     done(self, -1);
 }
 
 static void attempt_closed_cb(uv_handle_t *handle)
 {
-    struct ssh_connect *self = handle->data;
+    struct tcp_connect *self = handle->data;
     int fd = self->fd;
 
     self->is_polling = 0;
@@ -184,7 +200,7 @@ static void attempt_closed_cb(uv_handle_t *handle)
     }
 }
 
-static void gone_one(struct ssh_connect *self)
+static void gone_one(struct tcp_connect *self)
 {
     if (--self->handles > 0)
         return;
@@ -197,7 +213,7 @@ static void timer_closed_cb(uv_handle_t *handle)
     gone_one(handle->data);
 }
 
-void ssh_connect_close(struct ssh_connect *self, ssh_connect_closed_cb *on_closed)
+void tcp_connect_close(struct tcp_connect *self, tcp_connect_closed_cb *on_closed)
 {
     self->is_closing = 1;
     self->on_closed = on_closed;
