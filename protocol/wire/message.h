@@ -41,7 +41,7 @@ enum message_type {
     MESSAGE_VERIFY = 11,  /* replica -> origin: read everything and tell the digest */
     MESSAGE_DIGEST = 12,  /* origin -> replica: the digest */
     MESSAGE_FENCE = 13,   /* replica -> origin: from now on refuse older tokens; answered by HELLO */
-    MESSAGE_WAIT = 14,    /* either: still at work; nothing else to say */
+    MESSAGE_WAIT = 14,    /* either: still at work, or waiting for its turn; nothing else to say */
     MESSAGE_OPEN = 15     /* replica -> origin: which database, on links that do not say it themselves */
 };
 
@@ -167,6 +167,11 @@ struct message_open {
     char software[64];
     char name[129];     /* which of the origin's databases */
     char instance[129];
+    char token[257];    /* secret; empty: the link's certificate says who this is */
+};
+
+struct message_wait {
+    uint32_t place; /* in the queue of those who want to push; 1 is next; 0: none is waited in */
 };
 
 struct message {
@@ -184,6 +189,7 @@ struct message {
         struct message_receipt receipt;
         struct message_digest digest;
         struct fence fence;
+        struct message_wait wait;
         struct message_open open;
     };
 };

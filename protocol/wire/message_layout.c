@@ -75,11 +75,13 @@ static const struct field receipt_fields[] = {
 };
 static const struct field digest_fields[] = {GEOMETRY(digest.geometry), BYTES(digest.sha256)};
 static const struct field fence_fields[] = {FENCE(fence)};
+static const struct field wait_fields[] = {U32(wait.place, 0, UINT32_MAX)};
 static const struct field open_fields[] = {
     U32(open.protocol, 1, UINT32_MAX),
     TEXT(open.software),
     NAME(open.name),
     TEXT(open.instance),
+    NAME(open.token),
 };
 
 #define LAYOUT(type, fields)                                                                       \
@@ -101,7 +103,7 @@ static const struct layout layouts[] = {
     [MESSAGE_VERIFY] = {.name = "VERIFY"},
     LAYOUT_WITH(DIGEST, digest_fields, digest.geometry),
     LAYOUT(FENCE, fence_fields),
-    [MESSAGE_WAIT] = {.name = "WAIT"},
+    LAYOUT(WAIT, wait_fields),
     LAYOUT(OPEN, open_fields),
 };
 
