@@ -47,8 +47,14 @@ static void get_cb(void *arg, const struct store_result *result);
 static void tell(struct lock *lock, enum lease_action_kind kind);
 static void store_closed(void *arg);
 static void timer_closed(uv_handle_t *handle);
+static int look_start(struct uv_loop_s *loop, const char *url, int here,
+                      void (*done)(void *arg, const struct lock_holder *holder,
+                                   const struct error *error),
+                      void *arg, struct error *error);
 static void look_cb(void *arg, const struct store_result *result);
 static void look_closed(void *arg);
+static void read_cb(void *arg, const struct lock_holder *holder, const struct error *error);
+static void checked_cb(void *arg);
 static void holder_from(struct lock_holder *holder, const struct record *record, int64_t age_ms);
 
 int lock_new(struct lock **out, struct uv_loop_s *loop, const char *url,
@@ -256,6 +262,15 @@ int lock_look(struct uv_loop_s *loop, const char *url,
               void (*done)(void *arg, const struct lock_holder *holder, const struct error *error),
               void *arg, struct error *error)
 {
+    return look_start(loop, url, 0, done, arg, error);
+}
+
+/* here: not on libuv's thread pool. */
+static int look_start(struct uv_loop_s *loop, const char *url, int here,
+                      void (*done)(void *arg, const struct lock_holder *holder,
+                                   const struct error *error),
+                      void *arg, struct error *error)
+{
     struct look *look = calloc(1, sizeof(*look));
     int rc;
 
@@ -266,6 +281,8 @@ int lock_look(struct uv_loop_s *loop, const char *url,
         free(look);
         return rc;
     }
+    if (here)
+        store_stay_here(look->store);
     look->done = done;
     look->arg = arg;
     store_get(look->store, look_cb, look);
@@ -295,12 +312,65 @@ static void look_closed(void *arg)
     free(look);
 }
 
+/* What lock_read waits for. */
+struct seen {
+    struct lock_holder holder;
+    struct error error;
+};
+
+int lock_read(const char *url, struct lock_holder *holder, struct error *error)
+{
+    struct seen seen = {0};
+    uv_loop_t loop;
+    int rc;
+
+    memset(holder, 0, sizeof(*holder));
+    uv_loop_init(&loop);
+    rc = look_start(&loop, url, 1, read_cb, &seen, error);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    if (rc == 0 && seen.error.code != ERR_NONE)
+        rc = error_set(error, seen.error.code, "%s", seen.error.text);
+    if (rc == 0)
+        *holder = seen.holder;
+    return rc;
+}
+
+static void read_cb(void *arg, const struct lock_holder *holder, const struct error *error)
+{
+    struct seen *seen = arg;
+
+    seen->holder = *holder;
+    seen->error = *error;
+}
+
+int lock_check_url(const char *url, struct error *error)
+{
+    struct store *store;
+    uv_loop_t loop;
+    int rc;
+
+    uv_loop_init(&loop);
+    rc = store_open(&store, &loop, url, error);
+    if (rc == 0)
+        store_close(store, checked_cb, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return rc;
+}
+
+static void checked_cb(void *arg)
+{
+    (void)arg;
+}
+
 static void holder_from(struct lock_holder *holder, const struct record *record, int64_t age_ms)
 {
     memset(holder, 0, sizeof(*holder));
     holder->exists = 1;
     holder->held =
         record->held && !(age_ms >= 0 && (uint64_t)age_ms > record_stale_after_ms(record));
+    holder->released = !record->held;
     holder->foreign = record->kind != RECORD_LEASE;
     holder->token = record->token;
     memcpy(holder->lease_id, record->lease_id, sizeof(holder->lease_id));

@@ -22,6 +22,7 @@ struct uv_loop_s;
 struct lock_holder {
     int exists;     /* whether there is a record at all */
     int held;       /* 0: released or stale by the store's clock, as far as one look can tell */
+    int released;   /* the record says that its holder gave it back */
     int foreign;    /* a record of the shell scripts' kind: no token */
     uint64_t token; /* 0 for a foreign record */
     uint8_t lease_id[LOCK_LEASE_ID_SIZE];
@@ -90,5 +91,14 @@ void lock_close(struct lock *lock, void (*closed)(void *arg), void *arg);
 int lock_look(struct uv_loop_s *loop, const char *url,
               void (*done)(void *arg, const struct lock_holder *holder, const struct error *error),
               void *arg, struct error *error);
+
+/*
+ * The same, and wait for it. Allowed on a thread of libuv's pool: a file:// lock is read on this one. ERR_STORE_UNUSABLE and
+ * what lock_check_url says; *holder is then all zero.
+ */
+int lock_read(const char *url, struct lock_holder *holder, struct error *error);
+
+/* Whether url names a lock, as far as can be said without asking for it. ERR_USAGE. */
+int lock_check_url(const char *url, struct error *error);
 
 #endif

@@ -28,6 +28,12 @@ void store_put(struct store *store, enum store_condition condition, const char *
     store->methods->put(store, condition, etag, body, len, done, arg);
 }
 
+void store_stay_here(struct store *store)
+{
+    if (store->methods->stay_here != NULL)
+        store->methods->stay_here(store);
+}
+
 void store_close(struct store *store, void (*closed)(void *arg), void *arg)
 {
     store->methods->close(store, closed, arg);

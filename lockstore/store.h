@@ -58,6 +58,8 @@ struct store_methods {
     /* Delete the object, whatever it is. Only for the doctor's probes: a lock is never deleted. */
     void (*remove)(struct store *self, store_callback *done, void *arg);
     void (*close)(struct store *self, void (*closed)(void *arg), void *arg);
+    /* Use no thread of libuv's pool from now on. NULL where none is ever used. */
+    void (*stay_here)(struct store *self);
 };
 
 /* The first member of every implementation's struct. */
@@ -78,6 +80,12 @@ void store_get(struct store *store, store_callback *done, void *arg);
 /* Write the object if the condition holds. body and etag are copied. */
 void store_put(struct store *store, enum store_condition condition, const char *etag,
                const uint8_t *body, size_t len, store_callback *done, void *arg);
+
+/*
+ * From now on do all work on the thread that runs the loop, waiting where that must be. For a loop that itself runs on a thread of
+ * libuv's pool, which might else wait for a thread that never gets free.
+ */
+void store_stay_here(struct store *store);
 
 /* Abandon what is under way (its callback does not come any more), free the store, then call
  * closed. */

@@ -26,10 +26,12 @@ struct store_file {
     char *path;
     char *guard_path;
     char *new_path;
-    int busy; /* an operation is on the thread pool, or its callback on the way */
+    int stays_here; /* work is done on the loop's thread, not on the pool's */
+    int busy;       /* an operation is on the thread pool, or its callback on the way */
     void (*closed)(void *arg);
     void *closed_arg;
-    uv_idle_t closer; /* for a close while nothing is under way */
+    uv_idle_t
+        closer; /* for a close while nothing is under way, and for the callback of work done here */
 
     /* The operation under way: written by the loop before it is queued, by the worker until it is
      * done.
@@ -52,8 +54,10 @@ static void file_put(struct store *self, enum store_condition condition, const c
                      const uint8_t *body, size_t len, store_callback *done, void *arg);
 static void file_remove(struct store *self, store_callback *done, void *arg);
 static void file_close(struct store *self, void (*closed)(void *arg), void *arg);
+static void file_stay_here(struct store *self);
 static void queue(struct store_file *file, void (*run)(struct store_file *), store_callback *done,
                   void *arg);
+static void here_cb(uv_idle_t *closer);
 static void work(uv_work_t *request);
 static void work_done(uv_work_t *request, int status);
 static void get(struct store_file *file);
@@ -71,8 +75,11 @@ static void closer_closed(uv_handle_t *handle);
 static void file_free(struct store_file *file);
 static int decode_path(const char *url, char *path, size_t size, struct error *error);
 
-static const struct store_methods methods = {
-    .get = file_get, .put = file_put, .remove = file_remove, .close = file_close};
+static const struct store_methods methods = {.get = file_get,
+                                             .put = file_put,
+                                             .remove = file_remove,
+                                             .close = file_close,
+                                             .stay_here = file_stay_here};
 
 int store_file_open(struct store **store, struct uv_loop_s *loop, const char *url,
                     struct error *error)
@@ -163,7 +170,21 @@ static void queue(struct store_file *file, void (*run)(struct store_file *), sto
     file->work.data = file;
     memset(&file->result, 0, sizeof(file->result));
     file->result.age_ms = -1;
+    if (file->stays_here) {
+        run(file);
+        uv_idle_start(&file->closer, here_cb);
+        return;
+    }
     uv_queue_work(file->loop, &file->work, work, work_done); /* fails for a NULL callback alone */
+}
+
+static void here_cb(uv_idle_t *closer)
+{
+    struct store_file *file =
+        (struct store_file *)((char *)closer - offsetof(struct store_file, closer));
+
+    uv_idle_stop(closer);
+    work_done(&file->work, 0);
 }
 
 static void work(uv_work_t *request)
@@ -389,6 +410,11 @@ static void refuse(struct store_file *file, const char *doing, const char *path)
     file->result.outcome = STORE_REFUSED;
     error_set_errno(&file->result.error, ERR_STORE_UNUSABLE, errno, "the lock's file: %s %s", doing,
                     path);
+}
+
+static void file_stay_here(struct store *self)
+{
+    ((struct store_file *)self)->stays_here = 1;
 }
 
 /* The thread pool cannot be interrupted: what is there is waited for, and its answer dropped. */

@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "lockstore/lock.h"
 #include "origin/path_policy.h"
 #include "origin/session.h"
 #include "protocol/base/error.h"
@@ -17,7 +18,7 @@
 /* A replica that says nothing for this long is gone; its snapshot must not hold up the WAL's checkpoint for ever. */
 #define IDLE_TIMEOUT_MS 120000
 
-enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_HISTORY, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_HISTORY, OPTION_LOCK_URL, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
 
 static const struct option table[] = {
     [OPTION_STDIO] = {"stdio", NULL, "serve PATH over stdin and stdout; what SSH starts"},
@@ -26,6 +27,7 @@ static const struct option table[] = {
     [OPTION_TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database; default 30s"},
     [OPTION_LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
     [OPTION_HISTORY] = {"history-bytes", "N", "how much the page-version log may hold, for small pulls; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
+    [OPTION_LOCK_URL] = {"lock-url", "URL", "the database's lock, s3://bucket/key or file:///path: take pushes only from who\nholds it by the store's own word, not by the fencing token alone"},
     [OPTION_VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"h|help|?", NULL, "print this"},
@@ -93,6 +95,10 @@ static int read_option(struct settings *settings, int row, const char *value, in
     case OPTION_HISTORY:
         rc = option_number("history-bytes", value, 0, INT64_MAX, &number, error);
         settings->session.history_bytes = number;
+        break;
+    case OPTION_LOCK_URL:
+        rc = lock_check_url(value, error);
+        settings->session.lock_url = value;
         break;
     case OPTION_VERBOSE:
         settings->verbose++;

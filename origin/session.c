@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "origin/lease_guard.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
@@ -32,7 +33,7 @@ enum stage { GREETING, READY, SENDING, CONFIRMING, RECEIVING, APPLYING, DIGESTIN
 
 struct session {
     struct party party;
-    struct session_options options; /* path is owned */
+    struct session_options options; /* path and lock_url are owned */
     enum stage stage;
     int opened;
     int hold;                       /* GREETING: keep the snapshot in every journal mode */
@@ -382,6 +383,11 @@ static int check_base(const struct session *session, struct error *error)
                      copy->path, (unsigned long long)version, (unsigned long long)push->base_version);
 }
 
+static int check_lease(const struct session *session, struct error *error)
+{
+    return session->options.lock_url != NULL ? lease_guard_check(session->options.lock_url, &session->push.fence, error) : 0;
+}
+
 static int check_push(struct session *session, struct error *error)
 {
     const struct message_push *push = &session->push;
@@ -391,6 +397,8 @@ static int check_push(struct session *session, struct error *error)
     rc = check_lineage(session, error);
     if (rc == 0)
         rc = sidecar_check_fence(&copy->book, &push->fence, error);
+    if (rc == 0)
+        rc = check_lease(session, error);
     if (rc != 0)
         return rc;
     if ((push->flags & SYNC_WAL_ONLY) && copy->geometry.page_count > 0 && !copy->state.is_wal)
@@ -516,8 +524,10 @@ static int hear_push(struct session *session, const struct message_push *push, s
 
 static int speak_apply(struct session *session, struct buffer *out, struct error *error)
 {
-    int rc = receiver_apply(session->receiver, error);
+    int rc = check_lease(session, error); /* once more: the pages may have been hours on their way */
 
+    if (rc == 0)
+        rc = receiver_apply(session->receiver, error);
     if (rc == ERR_MOVED)
         error->code = rc = ERR_STALE_BASE;
     if (rc == 0)
@@ -637,7 +647,10 @@ int session_new(struct session **session, const struct session_options *options,
     struct session *new = calloc(1, sizeof(*new));
 
     *session = NULL;
-    if (new == NULL || (new->options.path = strdup(options->path)) == NULL) {
+    if (new == NULL || (new->options.path = strdup(options->path)) == NULL ||
+        (options->lock_url != NULL && (new->options.lock_url = strdup(options->lock_url)) == NULL)) {
+        if (new != NULL)
+            free((char *)new->options.path);
         free(new);
         return error_set(error, ERR_INTERNAL, "out of memory");
     }
@@ -665,6 +678,7 @@ void session_free(struct session *session)
         local_copy_release(&session->copy);
     explicit_bzero(session->hash_key, sizeof(session->hash_key));
     free((char *)session->options.path);
+    free((char *)session->options.lock_url);
     free(session);
 }
 

@@ -17,6 +17,7 @@ struct session_options {
     int may_push;
     uint32_t timeout_ms; /* for each wait for another program's lock on the database */
     int level;           /* zstd's, for what is sent; 0 for none */
+    const char *lock_url; /* of the lease that a push must hold (lease_guard.h); NULL: the fence alone decides; copied */
     int64_t history_bytes; /* of the page-version log (history.h); negative: a quarter of the database, at most 1 GiB */
 };
 

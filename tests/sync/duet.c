@@ -55,6 +55,7 @@ void duet_start(struct duet *duet, const struct duet_options *options)
                                       .may_pull = !options->push_only,
                                       .may_push = !options->pull_only,
                                       .timeout_ms = 2000,
+                                      .lock_url = options->lock_url,
                                       .level = options->sync.level};
     int rc;
 

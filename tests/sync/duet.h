@@ -33,6 +33,7 @@ struct duet_options {
     struct sync_options sync; /* timeout_ms 0: 2000 */
     int pull_only;            /* the origin's link may not push */
     int push_only;            /* nor pull */
+    const char *lock_url;     /* of the origin; NULL: none */
     int is_cut; /* only the first `cut` bytes come to the side `cut_side`; then both parties are
                    gone */
     enum duet_side cut_side;
