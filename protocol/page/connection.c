@@ -13,6 +13,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
+#include "protocol/page/read_ahead.h"
 
 /*
  * SQLite's page cache in KiB. What a transaction changes beyond it goes to the disk before the
@@ -181,7 +182,7 @@ int connection_open(struct connection **out, const char *path, const char *file,
     c->timeout_ms = timeout_ms;
     if ((flags & CONNECTION_WRITE) && (flags & CONNECTION_CREATE))
         sqlite_flags |= SQLITE_OPEN_CREATE;
-    rc = sqlite3_open_v2(c->file, &c->handle, sqlite_flags, NULL);
+    rc = sqlite3_open_v2(c->file, &c->handle, sqlite_flags, read_ahead_vfs());
     if (rc != SQLITE_OK) {
         rc = fail(c, rc, "opening", error);
         goto out;
@@ -360,6 +361,7 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     uint32_t pgno = 0;
     int rc, visited = 0;
 
+    read_ahead_begin(c->handle);
     rc = sqlite3_prepare_v2(c->handle, "SELECT data FROM temp.lockstep_page", -1, &statement, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
@@ -378,6 +380,7 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     if (visited == 0 && rc != SQLITE_DONE)
         visited = fail(c, rc, "reading", error);
     sqlite3_finalize(statement);
+    read_ahead_end(c->handle);
     return visited;
 }
 
