@@ -30,6 +30,8 @@
 
 /* What a started program gets to end by itself, then after SIGTERM, before SIGKILL. Milliseconds. */
 #define LIMIT_PROCESS_GRACE_MS 2000u
+/* And after it has said all that it had to say. */
+#define LIMIT_PROCESS_LAST_WORK_MS 60000u
 
 /* Text that comes with an ERROR message, and any name or path in a message. */
 #define LIMIT_TEXT 1000u

@@ -31,6 +31,7 @@ struct process_link {
     int64_t status;   /* its exit status */
     int signal;       /* or the signal that ended it */
     int signals_sent; /* SIGTERM, then SIGKILL */
+    int said_all;     /* the far end closed its stdout by itself */
     int is_overdue;   /* the streams did not end within AFTER_EXIT_MS of the exit */
     int is_ending;    /* the handles of this struct are being closed */
     int handles;      /* those that are left of process, timer and far_err */
@@ -165,8 +166,11 @@ static void exit_cb(uv_process_t *process, int64_t status, int signal)
 
 static void settled(struct fd_link *base)
 {
+    struct process_link *self = (struct process_link *)base;
+
+    self->said_all = !base->is_closing && base->error.code == ERR_NONE;
     fd_link_close_sink(base);
-    advance((struct process_link *)base);
+    advance(self);
 }
 
 static void gone_one(struct process_link *self)
@@ -196,8 +200,10 @@ static void advance(struct process_link *self)
     if (self->is_ending)
         return;
     if (has_process) {
+        uint64_t grace = self->said_all ? LIMIT_PROCESS_LAST_WORK_MS : LIMIT_PROCESS_GRACE_MS;
+
         if (self->base.is_settled && !uv_is_active((uv_handle_t *)&self->timer))
-            uv_timer_start(&self->timer, signal_cb, LIMIT_PROCESS_GRACE_MS, LIMIT_PROCESS_GRACE_MS);
+            uv_timer_start(&self->timer, signal_cb, grace, LIMIT_PROCESS_GRACE_MS);
         return;
     }
     if (are_streams_open && self->is_started && !self->is_overdue) {

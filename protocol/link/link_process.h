@@ -4,7 +4,8 @@
  *
  * Its stderr comes as on_far_line. on_close waits for the program's exit and for both of its
  * streams to end. After link_close its stdin is closed; if it does not end by that, it gets SIGTERM
- * after LIMIT_PROCESS_GRACE_MS and SIGKILL after as long again.
+ * after LIMIT_PROCESS_GRACE_MS and SIGKILL after as long again. One that closed its stdout by itself
+ * has LIMIT_PROCESS_LAST_WORK_MS: an origin then closes its database, and with it checkpoints the WAL.
  */
 #ifndef LOCKSTEP_LINK_LINK_PROCESS_H
 #define LOCKSTEP_LINK_LINK_PROCESS_H
