@@ -1,4 +1,5 @@
 /* lockstep-origin: serves one database to one replica over stdin and stdout. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,7 +233,11 @@ int main(int argc, char **argv)
     struct settings settings = {.session = {.may_pull = 1, .may_push = 1, .timeout_ms = 30000, .level = 3, .history_bytes = -1}};
     struct error error = {0};
     char *path = NULL;
-    int rc = read_command_line(argc, argv, &settings, &error);
+    int rc;
+
+    /* A file that may not grow is an error of the write, to be told and undone, as a full disk is. */
+    signal(SIGXFSZ, SIG_IGN);
+    rc = read_command_line(argc, argv, &settings, &error);
 
     log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
     if (rc != 0) {

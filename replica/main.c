@@ -1,4 +1,5 @@
 /* lockstep: moves SQLite databases between an origin and replicas. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,6 +101,8 @@ int main(int argc, char **argv)
     int is_sqlite3_rsync = strcmp(program, "sqlite3_rsync") == 0;
 
     log_setup(LOG_INFO, program, 0);
+    /* A file that may not grow is an error of the write, to be told and undone, as a full disk is. */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         print_help(program, is_sqlite3_rsync, stderr);
         return error_exit_status(ERR_USAGE);

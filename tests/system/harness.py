@@ -112,6 +112,15 @@ class Case(unittest.TestCase):
                     pipe.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def fresh(self):
+        """Empty the folder."""
+        for name in os.listdir(self.folder):
+            full = self.path(name)
+            if os.path.isdir(full) and not os.path.islink(full):
+                shutil.rmtree(full)
+            else:
+                os.unlink(full)
+
     def path(self, name):
         return os.path.join(self.folder, name)
 

@@ -226,8 +226,7 @@ class Files(Case):
         for mode in ("wal", "delete"):
             for victim in ("origin", "replica"):
                 with self.subTest(mode=mode, victim=victim):
-                    for name in os.listdir(self.folder):
-                        os.unlink(self.path(name))
+                    self.fresh()
                     self.make_pair(mode)
                     path = self.path(victim + ".db")
                     if victim == "origin":

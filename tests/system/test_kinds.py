@@ -72,8 +72,7 @@ class Kinds(Case):
         for number, (name, (make, change, question, answer)) in enumerate(KINDS.items()):
             mode = ("wal", "delete")[number % 2]
             with self.subTest(name, mode=mode):
-                for file in os.listdir(self.folder):
-                    os.unlink(self.path(file))
+                self.fresh()
                 sql(self.path("origin.db"), make + f"PRAGMA journal_mode = {mode};")
                 self.round_trip(change, question, answer, mode)
 

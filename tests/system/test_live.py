@@ -64,8 +64,7 @@ class Live(Case):
     def test_pull_with_a_writer_and_a_reader_at_the_origin(self):
         for mode in ("wal", "delete"):
             with self.subTest(mode):
-                for name in os.listdir(self.folder):
-                    os.unlink(self.path(name))
+                self.fresh()
                 sql(self.origin, f"PRAGMA journal_mode = {mode};" + rows(1500))
                 writer = self.python(WRITER, self.origin, "0.03")
                 reader = self.python(READER, self.origin)
@@ -86,8 +85,7 @@ class Live(Case):
     def test_pull_with_a_reader_at_the_replica(self):
         for mode in ("wal", "delete"):
             with self.subTest(mode):
-                for name in os.listdir(self.folder):
-                    os.unlink(self.path(name))
+                self.fresh()
                 sql(self.origin, f"PRAGMA journal_mode = {mode};" + rows(500))
                 self.pull(self.origin, self.replica)
                 reader = self.python(READER, self.replica)
@@ -100,8 +98,7 @@ class Live(Case):
     def test_push_with_a_reader_at_the_origin(self):
         for mode in ("wal", "delete"):
             with self.subTest(mode):
-                for name in os.listdir(self.folder):
-                    os.unlink(self.path(name))
+                self.fresh()
                 sql(self.origin, f"PRAGMA journal_mode = {mode};" + rows(500))
                 self.pull(self.origin, self.replica)
                 reader = self.python(READER, self.origin)
@@ -115,8 +112,7 @@ class Live(Case):
         """A push is taken on top of exactly what the replica had, or refused: no row of the writer is ever lost."""
         for mode in ("wal", "delete"):
             with self.subTest(mode):
-                for name in os.listdir(self.folder):
-                    os.unlink(self.path(name))
+                self.fresh()
                 sql(self.origin, f"PRAGMA journal_mode = {mode};" + rows(300))
                 writer = self.python(WRITER, self.origin, "0.15")
                 taken = refused = 0
@@ -139,8 +135,7 @@ class Live(Case):
         """While a push waits for its bytes, the origin is free to others."""
         for mode in ("wal", "delete"):
             with self.subTest(mode):
-                for name in os.listdir(self.folder):
-                    os.unlink(self.path(name))
+                self.fresh()
                 sql(self.origin, f"PRAGMA journal_mode = {mode};" + rows(3000))
                 self.pull(self.origin, self.replica)
                 sql(self.replica, "UPDATE contact SET note = hex(randomblob(60))")
@@ -169,8 +164,7 @@ class Live(Case):
 
     def test_two_pushes_at_once(self):
         for _ in range(4):
-            for name in os.listdir(self.folder):
-                os.unlink(self.path(name))
+            self.fresh()
             second = self.path("second.db")
             sql(self.origin, "PRAGMA journal_mode = wal;" + rows(500))
             self.pull(self.origin, self.replica)
