@@ -4,6 +4,7 @@
  *
  *     open NAME URL | get NAME | absent NAME BODY | match NAME ETAG BODY | remove NAME | close NAME
  *     doctor URL CLIENTS ROUNDS
+ *     terms URL COUNT   (one lock, taken and given back that many times)
  *     begin get NAME | …  (as above, without waiting: a "close" abandons it)
  *
  * Options: --request-timeout MS, --operation-timeout MS, --clock-offset SECONDS, --forget.
@@ -17,6 +18,7 @@
 
 #include "lockstore/aws_config.h"
 #include "lockstore/doctor.h"
+#include "lockstore/lock.h"
 #include "lockstore/s3_settings.h"
 #include "lockstore/store.h"
 #include "lockstore/store_s3.h"
@@ -137,6 +139,66 @@ static void run_doctor(const char *url, unsigned clients, unsigned rounds)
                     report.usable, "rows", rows, "error", error.text));
 }
 
+/* ---- terms ---- */
+
+struct terms {
+    struct lock *lock;
+    int left;
+    json_t *tokens;
+    struct error error;
+    int open;
+};
+
+static void end_terms(struct terms *terms, const struct error *error)
+{
+    terms->error = *error;
+    lock_close(terms->lock, clear_flag, &terms->open);
+}
+
+static void on_waiting(void *user, const struct lock_holder *holder)
+{
+    (void)user;
+    (void)holder;
+}
+
+static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])
+{
+    struct terms *terms = user;
+
+    (void)lease_id;
+    json_array_append_new(terms->tokens, json_integer((json_int_t)token));
+    lock_release(terms->lock);
+}
+
+static void on_failed(void *user, const struct error *error)
+{
+    end_terms(user, error);
+}
+
+static void on_released(void *user, const struct error *error)
+{
+    struct terms *terms = user;
+
+    if (error->code != ERR_NONE || --terms->left == 0)
+        end_terms(terms, error);
+    else
+        lock_acquire(terms->lock);
+}
+
+static void run_terms(const char *url, int count)
+{
+    static const struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed,
+                                                    on_released};
+    const struct lock_options options = {.instance = "terms"};
+    struct terms terms = {.left = count, .tokens = json_array(), .open = 1};
+
+    if (lock_new(&terms.lock, &loop, url, &options, &callbacks, &terms, &terms.error) == 0) {
+        lock_acquire(terms.lock);
+        wait_for(&terms.open);
+    }
+    reply(json_pack("{s:o, s:s}", "tokens", terms.tokens, "error", terms.error.text));
+}
+
 static void run_line(char *line)
 {
     static int left; /* static: an operation that "begin" started may end later */
@@ -160,6 +222,10 @@ static void run_line(char *line)
     }
     if (strcmp(word[0], "doctor") == 0) {
         run_doctor(word[1], (unsigned)atoi(word[2]), (unsigned)atoi(word[3]));
+        return;
+    }
+    if (strcmp(word[0], "terms") == 0) {
+        run_terms(word[1], atoi(word[2]));
         return;
     }
     store = *find_store(word[1]);
