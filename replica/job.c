@@ -19,6 +19,7 @@ struct job {
     uv_timer_t timer; /* to SIGKILL */
     int handles;      /* not yet closed */
     int status;
+    int signal;       /* that killed it; 0: none */
     int own_group;    /* it leads a process group */
 };
 
@@ -29,7 +30,7 @@ static void on_closed(uv_handle_t *handle)
     if (--job->handles > 0)
         return;
     if (job->options.on_exit != NULL)
-        job->options.on_exit(job->options.user, job->status);
+        job->options.on_exit(job->options.user, job->status, job->signal);
     free(job);
 }
 
@@ -43,7 +44,8 @@ static void on_exit_of_process(uv_process_t *process, int64_t exit_status, int t
 {
     struct job *job = process->data;
 
-    job->status = term_signal != 0 ? 128 + term_signal : (int)exit_status;
+    job->status = (int)exit_status;
+    job->signal = term_signal;
     close_handles(job);
 }
 
@@ -93,6 +95,18 @@ static void free_environment(char **environment)
     free(environment);
 }
 
+/* What to look at where a job could not be started. */
+static const char *explain_start(int rc, const char *program)
+{
+    if (rc == UV_ENOENT && strchr(program, '/') == NULL)
+        return "; it was not found on the PATH: give its whole path";
+    if (rc == UV_ENOENT)
+        return "; that file, or the interpreter in its first line, is missing";
+    if (rc == UV_EACCES)
+        return "; make it executable (chmod +x), or start it by its interpreter";
+    return "";
+}
+
 int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options *options, int *exit_status, struct error *error)
 {
     uv_stdio_container_t stdio[3] = {
@@ -124,7 +138,8 @@ int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options
         *exit_status = rc == UV_ENOENT ? 127 : 126;
         new->options.on_exit = NULL;
         close_handles(new);
-        return error_set(error, ERR_JOB_FAILED, "starting the job %s: %s", options->argv[0], uv_strerror(rc));
+        return error_set(error, ERR_JOB_FAILED, "starting the job %s: %s%s", options->argv[0], uv_strerror(rc),
+                         explain_start(rc, options->argv[0]));
     }
     *job = new;
     return 0;

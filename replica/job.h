@@ -15,8 +15,8 @@ struct job_options {
     const char *database; /* LOCKSTEP_DB */
     uint64_t token;       /* LOCKSTEP_TOKEN; 0: not set */
     uint64_t version;     /* LOCKSTEP_VERSION */
-    /* The job has ended: its exit status, or 128 and the number of the signal that killed it. Last call; the job is freed afterwards. */
-    void (*on_exit)(void *user, int status);
+    /* The job has ended: its exit status, or the signal that killed it, else 0. Last call; the job is freed afterwards. */
+    void (*on_exit)(void *user, int status, int signal);
     void *user;
 };
 

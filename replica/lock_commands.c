@@ -139,6 +139,16 @@ static int read_lease_id(const struct settings *settings, struct work *work, str
                      "takes it from anybody");
 }
 
+/* Somebody else holds it: say what may be done. */
+static void advise(enum action action, struct error *error)
+{
+    const struct error cause = *error;
+
+    error_set(error, cause.code, "%s; %s", cause.text,
+              action == RELEASE ? "only the --token and --lease of its holder release it; `lockstep lock break` takes it from anybody"
+                                : "wait longer with --lock-wait; if that holder is gone for good, `lockstep lock break` frees the lock");
+}
+
 static int act(const struct settings *settings, enum action action, const char *url)
 {
     static const struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed, on_released};
@@ -157,6 +167,8 @@ static int act(const struct settings *settings, enum action action, const char *
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&loop);
+    if (work.error.code == ERR_LOCK_HELD)
+        advise(action, &work.error);
     if (work.error.code != ERR_NONE)
         return report_error(settings, &work.error);
     if (action == ACQUIRE)

@@ -114,6 +114,14 @@ static int check_lineage(struct push *push, enum relation relation, int equal, s
     return 0;
 }
 
+/* Whether the answer to this very push may have been lost: then the origin knows it. */
+static int is_repeated(const struct push *push)
+{
+    const struct sidecar_state *book = &push->copy->book;
+
+    return book->has_pending && memcmp(book->pending_root, push->copy->geometry.root, ROOT_SIZE) == 0;
+}
+
 static int check_base(const struct push *push, int equal, struct error *error)
 {
     const struct sidecar_state *book = &push->copy->book;
@@ -126,8 +134,7 @@ static int check_base(const struct push *push, int equal, struct error *error)
     /* The origin may have been rebuilt with our page size, now or by an attempt that broke off: it knows what from. */
     if (push->options.replace)
         return 0;
-    /* The answer to this very push may have been lost: then the origin knows it. */
-    if (book->has_pending && memcmp(book->pending_root, push->copy->geometry.root, ROOT_SIZE) == 0)
+    if (is_repeated(push))
         return 0;
     if (hello->geometry.page_count == 0)
         return error_set(error, ERR_STALE_BASE,
@@ -136,6 +143,16 @@ static int check_base(const struct push *push, int equal, struct error *error)
                      "the origin is at version %llu now and %s was made from version %llu; nothing was changed; pull again "
                      "(with --discard to give up the local changes) and do the work anew",
                      (unsigned long long)hello->version, push->copy->path, (unsigned long long)book->base_version);
+}
+
+/* An old holder of the lock is told so, and not that it is the base that is stale. */
+static int check_fence(const struct push *push, struct error *error)
+{
+    const struct sidecar_state seen = {.fence = {.token = push->hello.fence_token}};
+
+    if (push->options.fence.token >= seen.fence.token || is_repeated(push))
+        return 0;
+    return sidecar_check_fence(&seen, &push->options.fence, error);
 }
 
 static int check(struct push *push, enum relation relation, int equal, struct error *error)
@@ -152,6 +169,8 @@ static int check(struct push *push, enum relation relation, int equal, struct er
     rc = greeting_check_wal(hello, copy, &push->options, error);
     if (rc == 0)
         rc = check_lineage(push, relation, equal, error);
+    if (rc == 0)
+        rc = check_fence(push, error);
     if (rc == 0)
         rc = check_base(push, equal, error);
     if (rc == 0 && hello->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size &&

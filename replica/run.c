@@ -58,6 +58,7 @@ struct run {
     int link_attempts;
     int raises;
     int lock_is_ours;
+    int is_hurried;                /* we were asked to stop during the push: it is not tried again */
     int signal;                    /* that asked us to stop; 0: none */
     struct error error;            /* the first that happened */
     int exit_status;
@@ -95,7 +96,8 @@ static void on_timer(uv_timer_t *timer)
 /* Whether the link broke in a way that may heal, and another attempt was arranged. */
 static int try_again(struct run *run, const struct error *error)
 {
-    if ((error->code != ERR_NO_LINK && error->code != ERR_TIMEOUT) || run->link_attempts >= LINK_ATTEMPTS || run->signal != 0 ||
+    if ((error->code != ERR_NO_LINK && error->code != ERR_TIMEOUT) || run->link_attempts >= LINK_ATTEMPTS || run->is_hurried ||
+        run->signal != 0 ||
         (run->lock != NULL && !run->lock_is_ours))
         return 0;
     log_line(LOG_WARNING, "%s; trying again", error->text);
@@ -172,7 +174,8 @@ static void on_pulled(void *user, const struct transfer_outcome *outcome)
     }
     if (try_again(run, &error))
         return;
-    fail(run, &error);
+    if (run->signal == 0)
+        fail(run, &error);
     next_release(run);
 }
 
@@ -194,7 +197,8 @@ static void on_pushed(void *user, const struct transfer_outcome *outcome)
     }
     if (try_again(run, &outcome->error))
         return;
-    fail(run, &outcome->error);
+    if (run->signal == 0)
+        fail(run, &outcome->error);
     log_line(LOG_WARNING, "the job's changes are in %s and were not pushed; the next run keeps them beside it", run->local);
     next_release(run);
 }
@@ -207,23 +211,27 @@ static void next_push(struct run *run)
 
 /* ---- the job ---- */
 
-static void on_job_exit(void *user, int status)
+static void on_job_exit(void *user, int status, int signal)
 {
     struct run *run = user;
 
     run->job = NULL;
     if (run->error.code != ERR_NONE) {
-        log_line(LOG_WARNING, "the job was stopped; nothing is pushed");
+        log_line(LOG_WARNING, "the job was stopped; nothing is pushed; what it changed is in %s, and the next run keeps it beside",
+                 run->local);
         next_release(run);
         return;
     }
-    log_line(LOG_INFO, "the job ended with status %d", status);
-    if (status == 0) {
+    if (signal != 0)
+        log_line(LOG_INFO, "the job was killed by signal %d (%s)", signal, strsignal(signal));
+    else
+        log_line(LOG_INFO, "the job ended with status %d", status);
+    if (status == 0 && signal == 0) {
         run->link_attempts = 0;
         next_push(run);
         return;
     }
-    run->exit_status = status;
+    run->exit_status = signal != 0 ? 128 + signal : status;
     log_line(LOG_WARNING, "the job failed; nothing is pushed");
     next_release(run);
 }
@@ -240,7 +248,7 @@ static void next_job(struct run *run)
     int exit_status = 0;
 
     run->stage = WORKING;
-    if (run->lock != NULL && !run->lock_is_ours) {
+    if (run->signal != 0 || (run->lock != NULL && !run->lock_is_ours)) {
         next_release(run);
         return;
     }
@@ -282,6 +290,19 @@ static void on_doubtful(void *user)
     log_line(LOG_WARNING, "the lock could not be renewed for two thirds of its time");
 }
 
+/* Somebody else holds it: say what may be done. */
+static void fail_to_lock(struct run *run, const struct error *cause)
+{
+    struct error error = *cause;
+
+    if (cause->code == ERR_LOCK_HELD)
+        error_set(&error, ERR_LOCK_HELD,
+                  "%s; nothing was done. `lockstep lock show` tells more; wait longer with --lock-wait; if that holder is "
+                  "gone for good, `lockstep lock break` frees the lock at once",
+                  cause->text);
+    fail(run, &error);
+}
+
 static void on_lock_failed(void *user, const struct error *error)
 {
     struct run *run = user;
@@ -289,7 +310,7 @@ static void on_lock_failed(void *user, const struct error *error)
     run->lock_is_ours = 0;
     switch (run->stage) {
     case LOCKING:
-        fail(run, error);
+        fail_to_lock(run, error);
         finish(run);
         break;
     case PULLING:
@@ -360,17 +381,28 @@ static void finish(struct run *run)
 /* The job gets the signal and its own way to end; before and after the job it means: stop. */
 static void on_signal(uv_signal_t *handle, int signal)
 {
+    static const char *const describe[] = {[LOCKING] = "waiting for the lock",
+                                           [PULLING] = "pulling",
+                                           [WORKING] = "starting the job",
+                                           [PUSHING] = "pushing",
+                                           [RELEASING] = "releasing the lock"};
     struct run *run = handle->data;
     struct error error;
 
-    error_set(&error, ERR_JOB_FAILED, "stopped by signal %d", signal);
+    error_set(&error, ERR_JOB_FAILED, "stopped by signal %d (%s) while %s", signal, strsignal(signal), describe[run->stage]);
     if (run->stage == WORKING && run->job != NULL) {
         job_signal(run->job, signal);
         return;
     }
-    /* A push is seconds from its end, and so is a release. */
-    if (run->stage == PUSHING || run->stage == RELEASING || run->signal != 0)
+    /* A release is seconds from its end, and so is a push; one that is not is given up when we are asked again. */
+    if (run->stage == RELEASING || run->signal != 0)
         return;
+    if (run->stage == PUSHING && !run->is_hurried) {
+        run->is_hurried = 1;
+        log_line(LOG_WARNING, "signal %d (%s): the job is done and its work is being pushed; send it again to give up", signal,
+                 strsignal(signal));
+        return;
+    }
     run->signal = signal;
     fail(run, &error);
     if (run->transfer != NULL)

@@ -446,6 +446,11 @@ int sidecar_check_fence(const struct sidecar_state *state, const struct fence *f
                          "this database is guarded by a lock (token %llu was seen) and the request came without one: "
                          "use `lockstep run --lock URL`, or give --token and --lease of a lock that you hold",
                          (unsigned long long)state->fence.token);
+    if (fence->token == state->fence.token)
+        return error_set(error, ERR_FENCED,
+                         "another holder of the lock was here with token %llu, which is this one's, too: the lock was deleted "
+                         "meanwhile; start again from the pull",
+                         (unsigned long long)fence->token);
     return error_set(error, ERR_FENCED,
                      "token %llu of the lock is not the newest: token %llu was seen; this holder's time is over, "
                      "start again from the pull",

@@ -52,7 +52,7 @@ class Running:
         self.lines = []
         self.news = threading.Condition()
         self.output = ""
-        self.readers = [threading.Thread(target=self._read_stderr), threading.Thread(target=self._read_stdout)]
+        self.readers = [threading.Thread(target=read, daemon=True) for read in (self._read_stderr, self._read_stdout)]
         for reader in self.readers:
             reader.start()
 
