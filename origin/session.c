@@ -151,7 +151,8 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
     if (fence->token == 0)
         return error_set(error, ERR_PROTOCOL, "a fence needs a token");
     local_copy_let_go(copy);
-    if (copy->db != NULL)
+    rc = local_copy_check_writable(copy, error);
+    if (rc == 0 && copy->db != NULL)
         rc = database_begin_write(copy->db, &state, error);
     if (rc == 0)
         rc = sidecar_set_fence(copy->sidecar, fence, error);

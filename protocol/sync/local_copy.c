@@ -40,10 +40,22 @@ static int open_if_there(struct local_copy *copy, struct error *error)
 {
     int rc = database_open(&copy->db, copy->real_path, DATABASE_WRITE, copy->timeout_ms, error);
 
-    if (rc != ERR_NO_DATABASE)
+    /* What may only be read can still be pulled from. */
+    if (rc == ERR_NOT_ALLOWED) {
+        rc = database_open(&copy->db, copy->real_path, 0, copy->timeout_ms, error);
+        copy->read_only = rc == 0;
+    }
+    if (rc != 0 && rc != ERR_NO_DATABASE)
         return rc;
     error_init(error);
     return 0;
+}
+
+int local_copy_check_writable(const struct local_copy *copy, struct error *error)
+{
+    if (!copy->read_only)
+        return 0;
+    return error_set(error, ERR_NOT_ALLOWED, "%s may only be read: no permission to write it", copy->path);
 }
 
 int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
@@ -175,6 +187,9 @@ int local_copy_lock(struct local_copy *copy, struct error *error)
     int rc;
 
     local_copy_let_go(copy);
+    rc = local_copy_check_writable(copy, error);
+    if (rc != 0)
+        return rc;
     rc = database_begin_write(copy->db, &copy->state, error);
     if (rc != 0)
         return error_wrap(error, "locking %s", copy->path);

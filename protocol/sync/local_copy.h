@@ -23,6 +23,7 @@ struct local_copy {
     char *real_path;           /* with symbolic links resolved; the file itself may be missing */
     struct database *db;       /* NULL while there is no file */
     struct sidecar *sidecar;
+    int read_only;             /* this user may not write the file */
     uint32_t timeout_ms;
     struct sidecar_state book; /* as read at the last scan */
     struct database_state state;
@@ -41,6 +42,9 @@ struct local_copy {
 int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error);
 
 void local_copy_release(struct local_copy *copy);
+
+/* ERR_NOT_ALLOWED where the file is there and may only be read. */
+int local_copy_check_writable(const struct local_copy *copy, struct error *error);
 
 /*
  * Read the sidecar and hash the whole database with key. In WAL mode the snapshot is kept (held), because that hinders

@@ -81,7 +81,8 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
     new->theirs = *theirs;
     new->hooks = *hooks;
     page_hasher_init(&new->hasher, copy->hash_key);
-    if (describe)
+    rc = local_copy_check_writable(copy, error);
+    if (rc == 0 && describe)
         rc = start_describing(new, seed, error);
     if (rc == 0)
         rc = copy_index(&new->index, &copy->index, error);

@@ -156,6 +156,7 @@ class Files(Case):
         self.assertIn("replica.db", result.err)
         self.assertEqual(content(self.replica), before)
         os.chmod(self.replica, 0o644)
+        self.assertEqual(self.run_as_nobody("pull", self.origin, self.replica).code, 0)
         os.chmod(self.origin, 0o444)
         sql(self.replica, "DELETE FROM contact WHERE id = 4")
         before = content(self.origin)
@@ -163,6 +164,10 @@ class Files(Case):
             result = self.run_as_nobody(*command)
             self.assertEqual(result.code, NOT_ALLOWED, str(result))
         self.assertEqual(content(self.origin), before)
+        # An origin that may only be read can be pulled from.
+        result = self.run_as_nobody("pull", "--discard", self.origin, self.replica)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(content(self.replica), before)
 
     def test_folder_that_cannot_be_written(self):
         self.make_pair()
