@@ -130,21 +130,35 @@ static void close_file(struct history *history)
     history->db = NULL;
 }
 
+/* Whether the last call of SQLite's found the file damaged, or without the table that it should have. */
+static int is_damaged(const struct history *history)
+{
+    int rc = sqlite3_errcode(history->db);
+
+    return rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT || rc == SQLITE_ERROR;
+}
+
+/* Remove the file; the next push begins anew. */
+static void throw_away(struct history *history)
+{
+    close_file(history);
+    unlink(history->path);
+}
+
 /* Connect; make the file where it is missing, and anew where it is damaged. Returns whether it can be used. */
 static int connect_file(struct history *history)
 {
     for (int attempt = 0; history->db == NULL && history->max_bytes > 0 && attempt < 2; attempt++) {
-        int rc = sqlite3_open_v2(history->path, &history->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-        if (rc == SQLITE_OK && execute(history, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;") && set_up(history)) {
+        if (sqlite3_open_v2(history->path, &history->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) == SQLITE_OK &&
+            execute(history, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;") && set_up(history)) {
             sqlite3_busy_timeout(history->db, 2000);
             break;
         }
-        rc = sqlite3_errcode(history->db);
-        close_file(history);
-        if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT)
-            unlink(history->path);
-        else
+        if (!is_damaged(history)) {
+            close_file(history);
             break;
+        }
+        throw_away(history);
     }
     return history->db != NULL;
 }
@@ -153,9 +167,13 @@ static int connect_file(struct history *history)
 
 static void give_up(struct history *history)
 {
+    int damaged = history->writing && is_damaged(history);
+
     if (history->writing)
         execute(history, "ROLLBACK");
     history->writing = 0;
+    if (damaged)
+        throw_away(history);
 }
 
 void history_begin(struct history *history, uint64_t version, uint32_t page_size)
@@ -294,12 +312,15 @@ static void load(struct history *history, uint32_t page_size)
     if (access(history->path, F_OK) != 0 || !connect_file(history))
         return;
     stmt = prepare(history, "SELECT id, keys FROM pack WHERE page_size = ?1");
-    if (stmt == NULL)
-        return;
-    sqlite3_bind_int64(stmt, 1, page_size);
-    while (sqlite3_step(stmt) == SQLITE_ROW && load_keys(history, stmt, &cap))
+    if (stmt != NULL)
+        sqlite3_bind_int64(stmt, 1, page_size);
+    while (stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW && load_keys(history, stmt, &cap))
         ;
     sqlite3_finalize(stmt);
+    if (is_damaged(history)) {
+        throw_away(history);
+        history->place_count = 0;
+    }
     if (history->place_count > 0)
         qsort(history->places, history->place_count, sizeof(*history->places), compare_places);
 }
