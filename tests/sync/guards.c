@@ -536,6 +536,80 @@ static void test_origin_checks_permission_itself(void **unused)
     duet_expect(duet_run(&options), ERR_NOT_ALLOWED);
 }
 
+/* What a replica that guards nothing says in its PUSH. */
+enum unguarded {
+    FOREIGN,
+    FOREIGN_ANY_BASE,
+    EMPTY,
+    OLD_BASE,
+    OLD_BASE_DIRECT,
+    NO_FENCE,
+    OLD_FENCE,
+    WAL_ONLY
+};
+
+static int forge_push(void *arg, enum duet_side to, struct message *message, struct buffer *before)
+{
+    struct message_push *push = &message->push;
+
+    (void)before;
+    if (to != DUET_ORIGIN || message->type != MESSAGE_PUSH)
+        return 0;
+    push->fence.token = 7;
+    switch (*(const enum unguarded *)arg) {
+    case FOREIGN_ANY_BASE:
+        push->flags |= SYNC_ANY_BASE | SYNC_ADOPT;
+        push->lineage[0] ^= 1;
+        break;
+    case FOREIGN:
+        push->lineage[0] ^= 1;
+        break;
+    case EMPTY:
+        push->flags |= SYNC_EMPTY | SYNC_ANY_BASE;
+        break;
+    case OLD_BASE:
+        push->flags &= ~SYNC_DIRECT;
+        push->base_root[0] ^= 1;
+        break;
+    case OLD_BASE_DIRECT:
+        push->flags |= SYNC_DIRECT | SYNC_ANY_BASE;
+        push->base_root[0] ^= 1;
+        break;
+    case NO_FENCE:
+        push->fence.token = 0;
+        break;
+    case OLD_FENCE:
+        push->fence.token = 6;
+        break;
+    case WAL_ONLY:
+        push->flags |= SYNC_WAL_ONLY;
+        break;
+    }
+    return 0;
+}
+
+static void test_origin_guards_by_itself(void **unused)
+{
+    static const int expected[] = {
+        ERR_FOREIGN_LINEAGE, ERR_FOREIGN_LINEAGE, ERR_FOREIGN_LINEAGE, ERR_STALE_BASE,
+        ERR_STALE_BASE,      ERR_FENCED,          ERR_FENCED,          ERR_USAGE};
+
+    (void)unused;
+    for (enum unguarded i = FOREIGN; i <= WAL_ONLY; i++) {
+        struct sync_options fenced = with_fence(7, 0);
+        struct duet_options options = {.kind = DUET_PUSH, .tamper = forge_push, .arg = &i};
+        struct memory before;
+        make_three("delete");
+        duet_expect(duet_sync(DUET_PULL, origin, replica, &fenced), 0);
+        sample_sql(replica, "INSERT INTO t VALUES(101, 'mine')");
+        before = remember();
+        options.origin = origin;
+        options.replica = replica;
+        duet_expect(duet_run(&options), expected[i]);
+        check_unchanged(&before);
+    }
+}
+
 static void test_wal_only(void **unused)
 {
     static const struct sync_options wal_only = {.wal_only = 1};
@@ -581,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_fence_during_a_push),
         cmocka_unit_test(test_permissions),
         cmocka_unit_test(test_origin_checks_permission_itself),
+        cmocka_unit_test(test_origin_guards_by_itself),
         cmocka_unit_test(test_wal_only),
     };
 
