@@ -109,10 +109,15 @@ static const char *explain_start(int rc, const char *program)
 
 int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options *options, int *exit_status, struct error *error)
 {
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_INHERIT_FD, .data.fd = 0}, {.flags = UV_INHERIT_FD, .data.fd = 1}, {.flags = UV_INHERIT_FD, .data.fd = 2}};
-    uv_process_options_t process = {
-        .file = options->argv[0], .args = options->argv, .stdio = stdio, .stdio_count = 3, .exit_cb = on_exit_of_process};
+    uv_stdio_container_t stdio[4] = {{.flags = UV_INHERIT_FD, .data.fd = 0},
+                                     {.flags = UV_INHERIT_FD, .data.fd = 1},
+                                     {.flags = UV_INHERIT_FD, .data.fd = 2},
+                                     {.flags = UV_INHERIT_FD, .data.fd = options->guard}};
+    uv_process_options_t process = {.file = options->argv[0],
+                                    .args = options->argv,
+                                    .stdio = stdio,
+                                    .stdio_count = options->guard >= 0 ? 4 : 3,
+                                    .exit_cb = on_exit_of_process};
     struct job *new = calloc(1, sizeof(*new));
     int rc;
 

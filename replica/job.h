@@ -13,6 +13,7 @@ struct uv_loop_s;
 struct job_options {
     char **argv;          /* COMMAND and its arguments, ends with NULL; found on the PATH */
     const char *database; /* LOCKSTEP_DB */
+    int guard;            /* a descriptor that the job gets as its number 3 and keeps (copy_guard.h); -1: none */
     uint64_t token;       /* LOCKSTEP_TOKEN; 0: not set */
     uint64_t version;     /* LOCKSTEP_VERSION */
     /* The job has ended: its exit status, or the signal that killed it, else 0. Last call; the job is freed afterwards. */

@@ -28,6 +28,7 @@
 #include "protocol/link/endpoint.h"
 #include "protocol/page/database.h"
 #include "protocol/page/database_copy.h"
+#include "replica/copy_guard.h"
 #include "replica/job.h"
 #include "replica/report.h"
 #include "replica/settings.h"
@@ -38,6 +39,7 @@
 #define LINK_DELAY_MS  1000
 #define RAISES_MAX     3
 #define SIGNALS        3
+#define GUARD_POLL_MS  200
 
 enum stage { LOCKING, PULLING, WORKING, PUSHING, RELEASING };
 
@@ -49,6 +51,8 @@ struct run {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t timer;              /* between attempts to reach the origin */
+    int guard;                     /* descriptor that keeps other runs from this copy; -1: not taken */
+    uint64_t guard_until;          /* when waiting for them ends */
     struct lock *lock;             /* NULL for none */
     struct transfer *transfer;     /* at work */
     struct job *job;               /* at work */
@@ -68,6 +72,7 @@ static void next_pull(struct run *run);
 static void next_push(struct run *run);
 static void next_release(struct run *run);
 static void finish(struct run *run);
+static void on_copy_timer(uv_timer_t *timer);
 
 /* Remember the first failure, say it, and go towards the end. */
 static void fail(struct run *run, const struct error *error)
@@ -240,6 +245,7 @@ static void next_job(struct run *run)
 {
     struct job_options options = {.argv = run->settings->job,
                                   .database = run->local,
+                                  .guard = run->guard,
                                   .token = run->sync.fence.token,
                                   .version = run->outcome.result.version,
                                   .on_exit = on_job_exit,
@@ -371,6 +377,8 @@ static void on_lock_closed(void *arg)
 
 static void finish(struct run *run)
 {
+    copy_guard_release(run->guard);
+    run->guard = -1;
     if (run->lock != NULL)
         lock_close(run->lock, on_lock_closed, run);
     for (int i = 0; i < SIGNALS; i++)
@@ -461,10 +469,8 @@ static int start_lock(struct run *run, struct error *error)
     struct lock_options options = {.instance = settings->sync.instance,
                                    .timeout_ms = settings->lock_timeout_ms,
                                    .wait_ms = settings->lock_wait_ms};
-    int rc = choose_lock_url(run, error);
+    int rc;
 
-    if (rc != 0)
-        return rc;
     if (run->lock_url[0] == '\0') {
         next_pull(run);
         return 0;
@@ -477,6 +483,34 @@ static int start_lock(struct run *run, struct error *error)
     return rc;
 }
 
+/* Other runs on this copy come first, and jobs that outlived theirs; then the lock is taken, which we would else hold for nothing. */
+static void take_copy(struct run *run)
+{
+    struct error error = {0};
+    int rc = copy_guard_take(run->local, &run->guard, &error);
+
+    if (rc == 0) {
+        uv_timer_stop(&run->timer);
+        rc = start_lock(run, &error);
+    } else if (rc == ERR_BUSY && clock_monotonic_ms() < run->guard_until) {
+        if (!uv_is_active((uv_handle_t *)&run->timer))
+            log_line(LOG_INFO, "waiting: %s", error.text);
+        uv_timer_start(&run->timer, on_copy_timer, GUARD_POLL_MS, GUARD_POLL_MS);
+        return;
+    }
+    if (rc != 0) {
+        fail(run, &error);
+        finish(run);
+    }
+}
+
+static void on_copy_timer(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+
+    take_copy(run);
+}
+
 static int check_arguments(const struct settings *settings, struct error *error)
 {
     if (settings->argument_count != 2 || settings->job == NULL)
@@ -486,7 +520,7 @@ static int check_arguments(const struct settings *settings, struct error *error)
 
 int command_run(const struct settings *settings)
 {
-    struct run run = {.settings = settings, .sync = settings->sync};
+    struct run run = {.settings = settings, .sync = settings->sync, .guard = -1};
     struct error error = {0};
     int rc;
 
@@ -500,8 +534,11 @@ int command_run(const struct settings *settings)
     uv_loop_init(&run.loop);
     rc = start_signals(&run, &error);
     if (rc == 0)
-        rc = start_lock(&run, &error);
-    if (rc != 0) {
+        rc = choose_lock_url(&run, &error);
+    if (rc == 0) {
+        run.guard_until = clock_monotonic_ms() + settings->lock_wait_ms;
+        take_copy(&run);
+    } else {
         fail(&run, &error);
         finish(&run);
     }
