@@ -107,16 +107,25 @@ class Radosgw:
                 "AWS_ENDPOINT_URL_S3": self.url() if port is None else f"http://127.0.0.1:{port}"}
 
 
+reservations = []
+
+
 def free_ports():
-    """The first of PORTS ports in a row that nobody listens on."""
+    """The first of PORTS ports in a row that nobody listens on. They are this process's until it ends: it holds the first one's UDP
+    port, and tests that run beside it leave such a row alone."""
     first, last = (int(text) for text in os.environ.get("LOCKSTEP_TEST_PORTS", "18400-18898").split("-"))
-    for _ in range(1000):
-        start = random.randrange(first, last + 1 - PORTS)
+    rows = list(range(first, last + 2 - PORTS, PORTS))
+    for start in random.sample(rows, len(rows)):
+        reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
+            reservation.bind(("127.0.0.1", start))
             for port in range(start, start + PORTS):
                 with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a test before linger
                     probe.bind(("127.0.0.1", port))
-            return start
         except OSError:
+            reservation.close()
             continue
+        reservations.append(reservation)
+        return start
     raise RuntimeError("no ports are free")

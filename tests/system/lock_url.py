@@ -60,6 +60,15 @@ exec '{cli.ORIGIN}' --lock-url '{self.url}' "$@"
         self.assert_status(self.run_job(options=self.options), 0)
         self.assertEqual(cli.count(self.origin), 2)
 
+    def test_file_on_the_last_thread(self):
+        """The session works on a thread of libuv's pool. Where that is the last one, a lock in a file must not wait for another."""
+        url = "file://" + self.path("lock")
+        program = cli.write_script(self.path("small-origin"), f"""#!/bin/sh
+UV_THREADPOOL_SIZE=1 exec '{cli.ORIGIN}' --lock-url '{url}' "$@"
+""")
+        self.assert_status(self.lockstep("run", "--lock", url, "--exe", program, self.origin, self.copy, "--", *cli.INCREMENT), 0)
+        self.assertEqual(cli.count(self.origin), 1)
+
     def test_no_lock_by_that_name(self):
         for url in ("http://example.com/lock", "s3:", "file:lock"):
             result = self.run_program(cli.ORIGIN, "--stdio", "--lock-url", url, self.origin)
