@@ -84,11 +84,11 @@ class Running:
     def send(self, number):
         self.process.send_signal(number)
 
-    def finish(self, timeout=PATIENCE):
-        """Wait for its end. What it started and left behind may hold the pipes: those are not waited for for ever."""
+    def finish(self, timeout=PATIENCE, patience=5):
+        """Wait for its end. What it started and left behind may hold the pipes: it is waited for so many seconds."""
         status = self.process.wait(timeout)
         for reader in self.readers:
-            reader.join(5)
+            reader.join(patience)
         if not self.readers[1].is_alive():
             self.process.stdout.close()
         if not self.readers[0].is_alive():
