@@ -122,7 +122,7 @@ int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options
     int rc;
 
     *job = NULL;
-    *exit_status = 126;
+    *exit_status = error_exit_status(ERR_JOB_FAILED);
     process.env = make_environment(options);
     if (new == NULL || process.env == NULL || process.env[0] == NULL) {
         free_environment(process.env);
@@ -140,7 +140,9 @@ int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options
     rc = uv_spawn(loop, &new->process, &process);
     free_environment(process.env);
     if (rc != 0) {
-        *exit_status = rc == UV_ENOENT ? 127 : 126;
+        *exit_status = rc == UV_ENOENT                                      ? 127
+                       : rc == UV_EAGAIN || rc == UV_ENOMEM || rc == UV_EMFILE ? error_exit_status(ERR_JOB_FAILED)
+                                                                               : 126;
         new->options.on_exit = NULL;
         close_handles(new);
         return error_set(error, ERR_JOB_FAILED, "starting the job %s: %s%s", options->argv[0], uv_strerror(rc),

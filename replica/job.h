@@ -23,7 +23,8 @@ struct job_options {
 
 /*
  * Start it, with this process's stdin, stdout and stderr. ERR_JOB_FAILED where it cannot be started: there will be no on_exit, and
- * *exit_status is 127 for a command that is not there, 126 for one that cannot be executed, as a shell has it.
+ * *exit_status is 127 for a command that is not there, 126 for one that cannot be executed, as a shell has it, and ERR_JOB_FAILED's
+ * where processes or memory ran out.
  */
 int job_start(struct job **job, struct uv_loop_s *loop, const struct job_options *options, int *exit_status, struct error *error);
 

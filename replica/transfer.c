@@ -85,6 +85,11 @@ static void collect(struct transfer *transfer)
 /* Say what was being done, and between which two. */
 static void name_both_sides(const struct transfer_options *options, struct error *error)
 {
+    const struct error cause = *error;
+
+    if (cause.code == ERR_MOVED)
+        error_set(error, ERR_MOVED, "%s; run the same command again, or put that database into WAL mode, where readers are not disturbed",
+                  cause.text);
     if (options->kind == TRANSFER_PUSH)
         error_wrap(error, "pushing %s to %s", options->local, options->origin_name);
     else if (options->kind == TRANSFER_PULL)

@@ -96,6 +96,13 @@ static void describe(struct tcp_connect *self, int errno_value)
     error_set_errno(&self->error, errno_value == ETIMEDOUT ? ERR_TIMEOUT : ERR_NO_LINK, errno_value,
                     "connecting to %s (%s) port %d", self->options.host, self->address,
                     self->options.port);
+    if (errno_value == ECONNREFUSED) {
+        const struct error refused = self->error;
+
+        error_set(&self->error, refused.code,
+                  "%s: no server listens there; is it running, and is the port right?",
+                  refused.text);
+    }
 }
 
 /* Begin a connection to the address. Returns 0, or the errno that ended it at once. */

@@ -1,4 +1,5 @@
 """kill -9 of `lockstep run` in each of its phases: both databases stay whole, and the next run goes on once the lock is stale."""
+import fcntl
 import os
 import signal
 import sys
@@ -99,9 +100,13 @@ class Crashes(cli.Case):
     def test_between_the_push_and_the_release(self):
         running = self.start(*self.words(self.job(f"touch {self.path('reached')}; while [ ! -e {self.path('go')} ]; do sleep 0.02; done")))
         self.reached()
-        self.mark("go")
-        running.wait_for("pushed version")
-        self.kill(running)
+        # Whoever writes the lock's object takes this file's lock first (lockstore/store_file.c): the release waits for it.
+        with open(self.path("lock.guard"), "rb") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            self.mark("go")
+            running.wait_for("pushed version")
+            self.kill(running)
+        self.assertIn("state:    held", self.lockstep("lock", "show", self.lock).stdout)
         self.assertEqual((cli.count(self.origin), cli.count(self.local)), (1, 1))
         self.assert_status(self.lockstep(*self.words(*cli.INCREMENT)), 0)
         self.assertEqual((cli.count(self.origin), cli.count(self.local)), (2, 2))
