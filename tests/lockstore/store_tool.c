@@ -91,8 +91,12 @@ static void clear_flag(void *arg)
 
 static void wait_for(const int *flag)
 {
-    while (*flag)
-        uv_run(&loop, UV_RUN_ONCE);
+    while (*flag) {
+        if (uv_run(&loop, UV_RUN_ONCE) == 0 && *flag) {
+            fprintf(stderr, "store_tool: the loop has nothing left to wait for\n");
+            exit(1);
+        }
+    }
 }
 
 static void open_store(const char *name, const char *url)
