@@ -1,4 +1,4 @@
-/* lockstep-origin: serves one database to one replica over stdin and stdout. */
+/* lockstep-origin: serves one database to one replica over stdin and stdout; or, by other commands, many to many. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "lockstore/lock.h"
+#include "origin/commands.h"
 #include "origin/path_policy.h"
 #include "origin/session.h"
 #include "protocol/base/error.h"
@@ -36,6 +37,7 @@ static const struct option table[] = {
 };
 
 static const char usage[] = "lockstep-origin --stdio [OPTIONS] PATH\n"
+                            "lockstep-origin serve|keygen|token ...   (each has its own --help)\n"
                             "\n"
                             "Serves the SQLite database at PATH to a `lockstep` on the other end of stdin and stdout.\n"
                             "In authorized_keys:  command=\"lockstep-origin --stdio --root /data --allow pull\" ssh-ed25519 ...\n"
@@ -228,6 +230,11 @@ static int refuse(const struct error *why)
     return converse(&refusal.party, &error);
 }
 
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {{"serve", command_serve}, {"keygen", command_keygen}, {"token", command_token}};
+
 int main(int argc, char **argv)
 {
     struct settings settings = {.session = {.may_pull = 1, .may_push = 1, .timeout_ms = 30000, .level = 3, .history_bytes = -1}};
@@ -237,6 +244,10 @@ int main(int argc, char **argv)
 
     /* A file that may not grow is an error of the write, to be told and undone, as a full disk is. */
     signal(SIGXFSZ, SIG_IGN);
+    for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    }
     rc = read_command_line(argc, argv, &settings, &error);
 
     log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);

@@ -12,6 +12,7 @@
 #include "protocol/link/link_process.h"
 #include "protocol/link/link_ssh.h"
 #include "protocol/link/ssh_quote.h"
+#include "replica/daemon_link.h"
 
 #define ORIGIN_PROGRAM "lockstep-origin"
 /* The lockstep-origin beside this program, else the one on the PATH. */
@@ -95,6 +96,20 @@ static int connect_ssh(struct uv_loop_s *loop, const struct endpoint *endpoint, 
     return rc;
 }
 
+static int connect_tls(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
+                       const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error)
+{
+    const struct daemon_link_options daemon = {.host = endpoint->host,
+                                               .port = options->port > 0 ? options->port : endpoint->port,
+                                               .database = endpoint->path,
+                                               .instance = options->instance,
+                                               .tls = {options->ca, options->pin, options->cert, options->key},
+                                               .token_file = options->token_file,
+                                               .timeout_ms = options->connect_timeout_ms};
+
+    return daemon_link_new(loop, callbacks, user, &daemon, link, error);
+}
+
 int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
                   const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error)
 {
@@ -104,6 +119,6 @@ int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const
     case ENDPOINT_SSH:
         return connect_ssh(loop, endpoint, options, callbacks, user, link, error);
     default:
-        return error_set(error, ERR_USAGE, "this program cannot reach that kind of endpoint; use a path, host:path or ssh://");
+        return connect_tls(loop, endpoint, options, callbacks, user, link, error);
     }
 }

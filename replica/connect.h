@@ -1,5 +1,5 @@
 /*
- * connect: makes the link to an origin from what the user wrote: a local child process, SSH of our own, or an outside ssh.
+ * connect: makes the link to an origin from what the user wrote: a local child process, SSH of our own, an outside ssh, or TLS.
  */
 #ifndef LOCKSTEP_REPLICA_CONNECT_H
 #define LOCKSTEP_REPLICA_CONNECT_H
@@ -21,6 +21,12 @@ struct connect_options {
     const char *identities[CONNECT_IDENTITIES_MAX + 1]; /* --identity; ends with NULL */
     const char *ssh_config;  /* --ssh-config: instead of the user's and the system's; NULL: those */
     int accept_new_host_key; /* --accept-new-host-key */
+    const char *ca;          /* --ca: who may have signed the daemon's certificate; NULL: the system's */
+    const char *pin;         /* --pin */
+    const char *cert;        /* --cert, --key: who we are to a daemon */
+    const char *key;
+    const char *token_file;  /* --token-file, or LOCKSTEP_TOKEN_FILE: the same, by a token; NULL: none */
+    const char *instance;    /* told to a daemon, for its log */
     uint32_t connect_timeout_ms;
     uint32_t database_timeout_ms; /* --timeout, told to the far program */
     int verbose;

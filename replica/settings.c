@@ -43,6 +43,11 @@ enum {
     IDENTITY,
     SSH_CONFIG,
     ACCEPT_NEW,
+    CA,
+    PIN,
+    CERT,
+    KEY,
+    TOKEN_FILE,
     CONNECT_TIMEOUT,
     PROTOCOL,
     VERBOSE,
@@ -75,10 +80,15 @@ static const struct {
     [BASE] = {{"base", "HOW", "how to keep what was last synced, for small pushes: reflink, copy, none;\ndefault auto: reflink where the file system can, else copy where there is room"}, SYNCS},
     [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side"}, LINKS},
     [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one"}, LINKS},
-    [PORT] = {{"p|port", "PORT", "run SSH over TCP port PORT instead of the default 22"}, LINKS},
+    [PORT] = {{"p|port", "PORT", "TCP port PORT instead of 22 (SSH) or 7433 (tls://)"}, LINKS},
     [IDENTITY] = {{"i|identity", "FILE", "a private key to log in with; may be repeated"}, LINKS},
     [SSH_CONFIG] = {{"F|ssh-config", "FILE", "read this ssh configuration instead of ~/.ssh/config"}, LINKS},
     [ACCEPT_NEW] = {{"accept-new-host-key", NULL, "trust and remember the key of a host that is not known yet"}, LINKS},
+    [CA] = {{"ca", "FILE", "tls://: the CA that signed the origin's certificate; default: the system's CAs"}, LINKS},
+    [PIN] = {{"pin", "SHA256", "tls://: trust the origin with this certificate or public key, whoever signed it"}, LINKS},
+    [CERT] = {{"cert", "FILE", "tls://: our certificate, PEM"}, LINKS},
+    [KEY] = {{"key", "FILE", "tls://: its key; default: in the file of the certificate"}, LINKS},
+    [TOKEN_FILE] = {{"token-file", "FILE", "tls://: our token, the first line of FILE; default: LOCKSTEP_TOKEN_FILE"}, LINKS},
     [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take; default 20s"}, LINKS},
     [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own"}, COMMAND_SYNC},
     [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more"}, ALL},
@@ -216,6 +226,21 @@ static int read_value(struct settings *settings, int row, const char *value, str
     case SSH_CONFIG:
         settings->connect.ssh_config = value;
         return 0;
+    case CA:
+        settings->connect.ca = value;
+        return 0;
+    case PIN:
+        settings->connect.pin = value;
+        return 0;
+    case CERT:
+        settings->connect.cert = value;
+        return 0;
+    case KEY:
+        settings->connect.key = value;
+        return 0;
+    case TOKEN_FILE:
+        settings->connect.token_file = value;
+        return 0;
     case CONNECT_TIMEOUT:
         return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
     case PROTOCOL:
@@ -272,6 +297,7 @@ static int refuse_option(const char *word, struct error *error)
 
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error)
 {
+    const char *token_file = getenv("LOCKSTEP_TOKEN_FILE");
     struct option_reader reader;
     struct subset subset;
     const char *value;
@@ -304,6 +330,9 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
     }
     settings->connect.database_timeout_ms = settings->sync.timeout_ms;
     settings->connect.verbose = settings->verbose;
+    settings->connect.instance = settings->sync.instance;
+    if (settings->connect.token_file == NULL && token_file != NULL && token_file[0] != '\0')
+        settings->connect.token_file = token_file;
     return rc;
 }
 

@@ -7,6 +7,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/log.h"
+#include "protocol/base/random.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "replica/push.h"
@@ -16,6 +17,9 @@
 /* A database in rollback mode that is written to all the time can move between scan and transfer. */
 #define ATTEMPTS_MAX    5
 #define RETRY_DELAY_MS  200
+/* An origin that is being restarted, or is full, is tried for so long, with pauses that double up to the longest. */
+#define AWAY_MAX_MS       60000
+#define AWAY_DELAY_MAX_MS 5000
 #define NOISE_ADVICE                                                                                                               \
     "something on the far machine prints before lockstep-origin starts, most often ~/.bashrc, a login script or a forced command " \
     "of authorized_keys: let it print to stderr, or only where there is a terminal; or --exe names another program"
@@ -30,6 +34,8 @@ struct transfer {
     struct push *push;
     struct compare *compare;
     int attempts;
+    uint64_t away_since;     /* when the origin first asked to be tried later; 0: it did not */
+    uint64_t away_delay;     /* the last pause since, milliseconds */
     int cancelled;
     uint64_t started;
     struct transfer_outcome outcome;
@@ -115,6 +121,21 @@ static void on_timer(uv_timer_t *timer)
     attempt(timer->data);
 }
 
+/* Whether the origin asked for another attempt in a while, or did so before and is not back yet. The pause is set. */
+static int is_away(struct transfer *transfer)
+{
+    int code = transfer->outcome.error.code;
+    uint64_t now = clock_monotonic_ms();
+    uint64_t delay = transfer->away_delay == 0 ? RETRY_DELAY_MS : 2 * transfer->away_delay;
+
+    if (code != ERR_TRY_LATER && (transfer->away_since == 0 || (code != ERR_NO_LINK && code != ERR_TIMEOUT)))
+        return 0;
+    if (transfer->away_since == 0)
+        transfer->away_since = now;
+    transfer->away_delay = delay < AWAY_DELAY_MAX_MS ? delay : AWAY_DELAY_MAX_MS;
+    return now - transfer->away_since < AWAY_MAX_MS;
+}
+
 /* The attempt is over: try again where that can help, else end. */
 static void decide(struct transfer *transfer)
 {
@@ -122,6 +143,11 @@ static void decide(struct transfer *transfer)
 
     if (!transfer->cancelled && error->code == ERR_MOVED && transfer->attempts < ATTEMPTS_MAX) {
         uv_timer_start(&transfer->timer, on_timer, RETRY_DELAY_MS, 0);
+        return;
+    }
+    if (!transfer->cancelled && is_away(transfer)) {
+        log_line(LOG_INFO, "%s; trying again in %llu ms", error->text, (unsigned long long)transfer->away_delay);
+        uv_timer_start(&transfer->timer, on_timer, transfer->away_delay + random_below(transfer->away_delay), 0);
         return;
     }
     if (!uv_is_closing((uv_handle_t *)&transfer->timer))
@@ -162,6 +188,13 @@ static void on_far_line(void *user, const char *line)
     log_line(LOG_WARNING, "far side: %s", line);
 }
 
+static void on_place(void *user, uint32_t place)
+{
+    (void)user;
+    if (place > 0)
+        log_line(LOG_INFO, "waiting for others to push first: place %u in the queue", place);
+}
+
 static void attempt(struct transfer *transfer)
 {
     const struct transfer_options *options = &transfer->options;
@@ -170,6 +203,7 @@ static void attempt(struct transfer *transfer)
                                                         .idle_timeout_ms = IDLE_TIMEOUT_MS,
                                                         .on_end = on_end,
                                                         .on_far_line = on_far_line,
+                                                        .on_place = on_place,
                                                         .user = transfer};
     struct error *error = &transfer->outcome.error;
     struct party *party;

@@ -41,7 +41,9 @@
     X(DISK_FULL, 89, "no space was left on a file system")                                         \
     X(PAGE_SIZE, 90, "the two databases have different page sizes")                                \
     X(JOB_FAILED, 91, "the job could not be started or was killed")                                \
-    X(MOVED, 92, "the database changed while it was being read, again and again")
+    X(MOVED, 92, "the database changed while it was being read, again and again")                  \
+    X(TRY_LATER, 93,                                                                               \
+      "the origin is being stopped or has too many guests; the same command works later")
 
 enum error_code {
     ERR_NONE = 0,

@@ -82,4 +82,7 @@
 #define LIMIT_AWS_FILE   1048576u
 #define LIMIT_CREDENTIAL 16384u
 
+/* A file of an origin daemon that says who may do what, and one name in it. */
+#define LIMIT_ACCESS_FILE 1048576u
+
 #endif

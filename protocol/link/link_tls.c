@@ -1,6 +1,8 @@
 #include "protocol/link/link_tls.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,8 @@
 /* Seconds without a segment after which the kernel asks whether the other machine is still there.
  */
 #define KEEPALIVE_S 30
+/* How long sent bytes may stay unacknowledged before the kernel gives the connection up. */
+#define UNACKNOWLEDGED_MS 60000
 
 /* The client's side. */
 struct tls_client {
@@ -32,6 +36,18 @@ static void client_settled(struct tls_link *self);
 static void client_gone(struct tls_link *self);
 static void server_settled(struct tls_link *self);
 static void server_gone(struct tls_link *self);
+
+/* Have the kernel send at once, and notice when the other machine is gone. */
+static void watch(uv_tcp_t *tcp)
+{
+    unsigned timeout = UNACKNOWLEDGED_MS;
+    uv_os_fd_t fd;
+
+    uv_tcp_nodelay(tcp, 1);
+    uv_tcp_keepalive(tcp, 1, KEEPALIVE_S);
+    if (uv_fileno((uv_handle_t *)tcp, &fd) == 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+}
 
 /* ---- the client ---- */
 
@@ -82,7 +98,7 @@ static void connected_cb(struct tcp_connect *connect, int fd, const struct error
         tls_link_fail(&self->tls);
         return;
     }
-    uv_tcp_keepalive(&self->tls.carrier.tcp, 1, KEEPALIVE_S);
+    watch(&self->tls.carrier.tcp);
     tls_link_begin(&self->tls, self->context, self->host, self->timeout_ms);
 }
 
@@ -157,8 +173,7 @@ static int take(struct tls_link *self, uv_stream_t *listener)
     status = uv_accept(listener, &self->carrier.stream);
     if (status != 0 || listener->type == UV_NAMED_PIPE)
         return status;
-    uv_tcp_nodelay(&self->carrier.tcp, 1);
-    uv_tcp_keepalive(&self->carrier.tcp, 1, KEEPALIVE_S);
+    watch(&self->carrier.tcp);
     name_client(self);
     return 0;
 }

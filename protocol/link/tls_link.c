@@ -10,6 +10,8 @@
 
 /* How long an alert, or what was sent before a broken write, may take to arrive. */
 #define LINGER_MS 2000
+/* The same for a paused link, whose user will read what came: so many times LINGER_MS. */
+#define LINGER_PAUSED 30
 /* Records in one write to the network. */
 #define SLICES 4
 /* Bytes of one read from the network: what a paused link holds, and what OpenSSL keeps allocated
@@ -122,7 +124,7 @@ static void timeout_cb(uv_timer_t *timer)
 {
     struct tls_link *self = timer->data;
 
-    if (self->is_open && !self->has_failed && self->is_paused) {
+    if (self->is_open && !self->has_failed && self->is_paused && self->lingered++ < LINGER_PAUSED) {
         uv_timer_start(timer, timeout_cb, LINGER_MS, 0);
         return;
     }

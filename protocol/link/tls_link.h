@@ -51,6 +51,7 @@ struct tls_link {
     int is_paused;      /* between link_pause and link_resume */
     int is_above;       /* more waited than LIMIT_LINK_QUEUE, and on_drain did not come yet */
     int is_writing;
+    int lingered;      /* times that a broken link lingered on because it was paused */
     int write_status;  /* of libuv, for the write that failed */
     int is_shut;       /* link_shutdown was called */
     int is_finished;   /* close_notify was written, or nothing more can be */

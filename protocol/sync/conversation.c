@@ -4,6 +4,8 @@
  *
  *   a job is at work      wait for it; nothing else touches the party
  *   it failed             tell the peer by ERROR, shut the link down, wait for its end a little while
+ *   the party waits       wait for conversation_wake; bytes stay where they are
+ *   it is to stop         fail
  *   bytes came            start a job that hears them
  *   the party is done     shut the link down, wait for its end a little while
  *   the link is gone      fail
@@ -54,11 +56,17 @@ struct conversation {
     struct error job_error;
     uint32_t heard;       /* messages that the last job took */
     int has_heard;        /* a whole message came, ever */
+    uint32_t far_place;   /* the place that the peer's last WAIT told */
     int far_failed;       /* the peer sent ERROR: it does not want to hear ours */
 
     struct buffer inbox;  /* bytes that came while a job was at work */
     struct error error;   /* why it failed; ERR_NONE: it did not */
     struct error link_error; /* how the link ended */
+    struct error stop;    /* what it is to be ended with; ERR_NONE: it is not */
+    int is_mute;          /* the party's, as of the last job */
+    int is_woken;         /* conversation_wake came while a job was at work */
+    uint32_t place;       /* that was told to the peer last */
+    uint32_t told_place;  /* of far_place, that the user was told last */
     int job_runs;
     int ending;           /* the link was shut down: all is said */
     int timer_closed;
@@ -71,6 +79,7 @@ struct conversation {
 };
 
 static void pump(struct conversation *conversation);
+static void say_wait(struct conversation *conversation);
 
 /* ---- what happens on the worker thread ---- */
 
@@ -112,6 +121,7 @@ static int hear_next(struct conversation *conversation, int *got, struct error *
         error_set(error, error_from_name(message.error.name, strlen(message.error.name)), "%s", message.error.text);
         return error_wrap(error, "at %s", conversation->options.far_side);
     }
+    conversation->far_place = message.type == MESSAGE_WAIT ? message.wait.place : 0;
     if (message.type == MESSAGE_WAIT || conversation->party->status == PARTY_DONE)
         return 0;
     return conversation->party->methods->hear(conversation->party, &message, &conversation->out, error);
@@ -122,11 +132,15 @@ static void job_work(uv_work_t *job)
     struct conversation *conversation = job->data;
     struct party *party = conversation->party;
     struct error *error = &conversation->job_error;
+    int was_mute = party->is_mute;
     int got = 1;
     int rc = 0;
 
-    while (rc == 0 && got)
+    while (rc == 0 && got && party->status != PARTY_WAITS)
         rc = hear_next(conversation, &got, error);
+    /* The loop learns first that the peer may be told of a long call. */
+    if (was_mute && !party->is_mute)
+        return;
     /* What was answered goes out before something long is begun: the peer can be at work meanwhile. */
     if (conversation->out.len > 0)
         return;
@@ -206,7 +220,7 @@ static void fail(struct conversation *conversation, const struct error *error)
         conversation->error = *error;
     if (conversation->ending)
         return;
-    if (!conversation->far_failed) {
+    if (!conversation->far_failed && !conversation->is_mute) {
         snprintf(message.error.name, sizeof(message.error.name), "%s", error_name(error->code));
         snprintf(message.error.text, sizeof(message.error.text), "%s", error->text);
         message_encode(&message, &conversation->out, NULL);
@@ -220,6 +234,7 @@ static void job_done(uv_work_t *job, int status)
 
     (void)status;
     conversation->job_runs = 0;
+    conversation->is_mute = conversation->party->is_mute;
     if (conversation->heard > 0 && conversation->spoke) {
         conversation->stats.round_trips++;
         conversation->spoke = 0;
@@ -234,6 +249,10 @@ static void job_done(uv_work_t *job, int status)
     else
         flush(conversation);
     pump(conversation);
+    if (conversation->options.on_place != NULL && conversation->far_place != conversation->told_place && !conversation->job_runs) {
+        conversation->told_place = conversation->far_place;
+        conversation->options.on_place(conversation->options.user, conversation->told_place);
+    }
 }
 
 static void start_job(struct conversation *conversation)
@@ -248,6 +267,7 @@ static void start_job(struct conversation *conversation)
     conversation->heard = 0;
     conversation->job_runs = 1;
     conversation->last_wait = clock_monotonic_ms();
+    conversation->place = 0;
     uv_queue_work(conversation->loop, &conversation->job, job_work, job_done);
 }
 
@@ -263,14 +283,41 @@ static void fail_for_lost_link(struct conversation *conversation)
     fail(conversation, &conversation->link_error);
 }
 
+/* The party waits. Tell the peer; read on a little, to see it go. */
+static void hold_still(struct conversation *conversation)
+{
+    const struct conversation_options *options = &conversation->options;
+    uint32_t place = options->place != NULL ? options->place(options->user) : 0;
+    uint64_t now = clock_monotonic_ms();
+
+    if (conversation->inbox.len > LIMIT_FRAME)
+        link_pause(conversation->link);
+    else
+        link_resume(conversation->link);
+    if (place == conversation->place && now - conversation->last_wait < WAIT_INTERVAL_MS)
+        return;
+    conversation->place = place;
+    conversation->last_wait = now;
+    say_wait(conversation);
+}
+
 static void pump(struct conversation *conversation)
 {
     enum party_status status;
 
     if (conversation->job_runs || conversation->ending)
         return;
+    if (conversation->party->status == PARTY_WAITS && conversation->is_woken)
+        conversation->party->status = PARTY_SPEAKS;
+    conversation->is_woken = 0;
     status = conversation->party->status;
-    if (conversation->inbox.len > 0)
+    if (conversation->stop.code != ERR_NONE && status != PARTY_DONE)
+        fail(conversation, &conversation->stop);
+    else if (status == PARTY_WAITS && conversation->link == NULL)
+        fail_for_lost_link(conversation);
+    else if (status == PARTY_WAITS)
+        hold_still(conversation);
+    else if (conversation->inbox.len > 0)
         start_job(conversation);
     else if (status == PARTY_DONE)
         say_goodbye(conversation);
@@ -278,14 +325,14 @@ static void pump(struct conversation *conversation)
         fail_for_lost_link(conversation);
     else if (status == PARTY_SPEAKS && link_queued(conversation->link) < LIMIT_LINK_QUEUE)
         start_job(conversation);
-    if (!conversation->job_runs && conversation->link != NULL)
+    if (!conversation->job_runs && status != PARTY_WAITS && conversation->link != NULL)
         link_resume(conversation->link);
 }
 
-/* Say, while the job is at work and may touch `out`, that it is. */
+/* Say, while the job is at work and may touch `out`, that it is; or that the party waits, and where. */
 static void say_wait(struct conversation *conversation)
 {
-    const struct message message = {.type = MESSAGE_WAIT};
+    const struct message message = {.type = MESSAGE_WAIT, .wait = {.place = conversation->place}};
     struct buffer bytes;
     size_t len;
 
@@ -314,12 +361,15 @@ static void on_tick(uv_timer_t *timer)
     if (link_queued(conversation->link) != conversation->queued)
         conversation->last_life = now;
     conversation->queued = link_queued(conversation->link);
-    if (conversation->job_runs) {
+    if (!conversation->job_runs && conversation->party->status == PARTY_WAITS) {
+        conversation->last_life = now;
+        pump(conversation);
+    } else if (conversation->job_runs && !conversation->is_mute) {
         if (now - conversation->last_wait >= WAIT_INTERVAL_MS) {
             conversation->last_wait = now;
             say_wait(conversation);
         }
-    } else if (now - conversation->last_life > conversation->options.idle_timeout_ms) {
+    } else if (!conversation->job_runs && now - conversation->last_life > conversation->options.idle_timeout_ms) {
         error_set(&error, ERR_TIMEOUT, "nothing came from %s for %llu seconds; look at the network and at that machine",
                   conversation->options.far_side, (unsigned long long)conversation->options.idle_timeout_ms / 1000);
         fail(conversation, &error);
@@ -399,6 +449,7 @@ int conversation_new(struct conversation **conversation, struct uv_loop_s *loop,
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->options = *options;
     new->party = party;
+    new->is_mute = party->is_mute;
     new->loop = loop;
     new->job.data = new;
     new->timer.data = new;
@@ -420,6 +471,19 @@ void conversation_attach(struct conversation *conversation, struct link *link)
     conversation->link = link;
     if (conversation->ending)
         link_close(link);
+}
+
+void conversation_wake(struct conversation *conversation)
+{
+    conversation->is_woken = 1;
+    pump(conversation);
+}
+
+void conversation_stop(struct conversation *conversation, const struct error *error)
+{
+    if (conversation->stop.code == ERR_NONE)
+        conversation->stop = *error;
+    pump(conversation);
 }
 
 void conversation_cancel(struct conversation *conversation, const struct error *error)

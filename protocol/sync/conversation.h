@@ -35,6 +35,10 @@ struct conversation_options {
     void (*on_end)(void *user, const struct error *error, const struct conversation_stats *stats);
     /* A line of the far side's stderr, sanitized. NULL: dropped. */
     void (*on_far_line)(void *user, const char *line);
+    /* A party that waits: its place in the queue, to be told to the peer (message.h, WAIT). NULL: 0. */
+    uint32_t (*place)(void *user);
+    /* The peer has us wait in a queue, and this is our place; 0: no longer. NULL: not wanted. */
+    void (*on_place)(void *user, uint32_t place);
     void *user;
 };
 
@@ -47,6 +51,15 @@ const struct link_callbacks *conversation_link_callbacks(void);
 
 /* Go on over this link. Exactly once; the conversation closes it in the end. */
 void conversation_attach(struct conversation *conversation, struct link *link);
+
+/* What a party that waits waited for is there: it speaks next. Of no effect on one that does not wait, nor comes to in the job at work. */
+void conversation_wake(struct conversation *conversation);
+
+/*
+ * End it with this error, which the peer is told, unless it is through by then. A job at work (a commit, it may be) is finished
+ * first, and what came of it is told.
+ */
+void conversation_stop(struct conversation *conversation, const struct error *error);
 
 /* End it with this error; nothing is sent to the peer any more. on_end follows once a job at work is through. */
 void conversation_cancel(struct conversation *conversation, const struct error *error);

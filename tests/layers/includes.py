@@ -35,7 +35,7 @@ LIBRARIES = {
     "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c", "replica/report.c"),
     "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c"),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
-    "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c"),
+    "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c", "origin/access.c", "origin/keygen.c"),
     "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "replica/*.c"),
 }
 

@@ -1,0 +1,219 @@
+#include "origin/daemon.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "origin/guest.h"
+#include "origin/notify.h"
+#include "origin/push_queue.h"
+#include "origin/roster.h"
+#include "origin/visit.h"
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+#include "protocol/link/link_tls.h"
+
+#define SIGNALS 3
+
+struct daemon {
+    const struct daemon_options *options;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    struct listeners *listeners;
+    struct tls_context *context; /* for connections that come */
+    struct visit_house house;
+    struct guest *guests;        /* the last that came is the first */
+    unsigned guest_count;
+    int is_stopping;
+    int are_listeners_closed;
+};
+
+static void finish_if_gone(struct daemon *daemon);
+
+/* ---- guests ---- */
+
+static void guest_gone(struct guest *guest, void *user)
+{
+    struct daemon *daemon = user;
+    struct guest_links *links = guest_links(guest);
+
+    if (links->previous != NULL)
+        guest_links(links->previous)->next = links->next;
+    else
+        daemon->guests = links->next;
+    if (links->next != NULL)
+        guest_links(links->next)->previous = links->previous;
+    daemon->guest_count--;
+    if (daemon->is_stopping)
+        finish_if_gone(daemon);
+    else
+        listeners_retry(daemon->listeners);
+}
+
+static void on_connection(uv_stream_t *listener, void *user)
+{
+    struct daemon *daemon = user;
+    const struct guest_options options = {.house = &daemon->house,
+                                          .context = daemon->context,
+                                          .handshake_timeout_ms = daemon->options->handshake_timeout_ms,
+                                          .idle_timeout_ms = daemon->options->idle_timeout_ms,
+                                          .on_gone = guest_gone,
+                                          .user = daemon};
+    struct error error;
+    struct guest *guest;
+
+    if (daemon->guest_count >= daemon->options->max_connections) {
+        listeners_defer(daemon->listeners, listener);
+        return;
+    }
+    if (guest_new(&guest, listener, &options, &error) != 0) {
+        log_line(LOG_ERROR, "%s", error.text);
+        listeners_defer(daemon->listeners, listener);
+        return;
+    }
+    guest_links(guest)->next = daemon->guests;
+    if (daemon->guests != NULL)
+        guest_links(daemon->guests)->previous = guest;
+    daemon->guests = guest;
+    if (++daemon->guest_count == daemon->options->max_connections)
+        log_line(LOG_WARNING, "%u connections are open, as many as --max-connections allows: others wait", daemon->guest_count);
+}
+
+/* ---- reloading ---- */
+
+/* Read what SIGHUP has read again; what is in *daemon is replaced only if all of it is good. */
+static int load(struct daemon *daemon, struct error *error)
+{
+    struct tls_server_options tls = daemon->options->tls;
+    struct tls_context *context = NULL;
+    struct access *access = NULL;
+    int rc = access_new(&access, &daemon->options->access, error);
+
+    tls.is_cert_needed = daemon->options->access.tokens_file == NULL;
+    if (rc == 0)
+        rc = tls_context_new_server(&context, &tls, error);
+    if (rc == 0 && daemon->house.roster == NULL) {
+        daemon->house.roster = roster_new(access, daemon->options->max_per_client);
+        rc = daemon->house.roster == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : 0;
+    } else if (rc == 0) {
+        roster_replace_take(daemon->house.roster, access);
+    }
+    if (rc != 0) {
+        access_free(access);
+        tls_context_free(context);
+        return rc;
+    }
+    tls_context_free(daemon->context);
+    daemon->context = context;
+    return 0;
+}
+
+static void reload(struct daemon *daemon)
+{
+    struct error error;
+
+    if (load(daemon, &error) == 0)
+        log_line(LOG_INFO, "certificate, key and lists were read again");
+    else
+        log_line(LOG_ERROR, "reloading: %s; what was read before stays in force", error.text);
+}
+
+/* ---- stopping ---- */
+
+static void finish_if_gone(struct daemon *daemon)
+{
+    if (daemon->guest_count > 0 || !daemon->are_listeners_closed)
+        return;
+    push_queue_close(daemon->house.queue);
+    for (int i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&daemon->signals[i], NULL);
+}
+
+static void listeners_closed(void *user)
+{
+    struct daemon *daemon = user;
+
+    daemon->are_listeners_closed = 1;
+    finish_if_gone(daemon);
+}
+
+static void stop(struct daemon *daemon)
+{
+    struct error error;
+
+    if (daemon->is_stopping)
+        return;
+    daemon->is_stopping = 1;
+    notify_systemd("STOPPING=1");
+    error_set(&error, ERR_TRY_LATER, "the origin is being stopped; try again in a moment");
+    listeners_close(daemon->listeners, listeners_closed, daemon);
+    for (struct guest *guest = daemon->guests; guest != NULL; guest = guest_links(guest)->next)
+        guest_stop(guest, &error);
+}
+
+static void signal_cb(uv_signal_t *handle, int signum)
+{
+    struct daemon *daemon = handle->data;
+
+    if (signum == SIGHUP && !daemon->is_stopping) {
+        reload(daemon);
+    } else if (signum != SIGHUP) {
+        log_line(LOG_INFO, "stopping");
+        stop(daemon);
+    }
+}
+
+/* ---- starting ---- */
+
+static int listen_everywhere(struct daemon *daemon, struct error *error)
+{
+    const struct daemon_options *options = daemon->options;
+    unsigned count = 0;
+    int rc = listeners_add_inherited(daemon->listeners, &count, error);
+
+    if (rc == 0 && count == 0 && options->listen[0] == NULL)
+        rc = error_set(error, ERR_USAGE, "where to listen? for example --listen [::]:%d", LINK_TLS_PORT);
+    for (int i = 0; rc == 0 && i < LISTENERS_MAX && options->listen[i] != NULL; i++)
+        rc = listeners_add(daemon->listeners, options->listen[i], error);
+    return rc;
+}
+
+static void watch_signals(struct daemon *daemon)
+{
+    static const int numbers[SIGNALS] = {SIGHUP, SIGTERM, SIGINT};
+
+    for (int i = 0; i < SIGNALS; i++) {
+        uv_signal_init(&daemon->loop, &daemon->signals[i]);
+        daemon->signals[i].data = daemon;
+        uv_signal_start(&daemon->signals[i], signal_cb, numbers[i]);
+    }
+}
+
+int daemon_run(const struct daemon_options *options, struct error *error)
+{
+    struct daemon daemon = {.options = options, .house = {.catalog = &options->catalog, .session = options->session}};
+    int rc = load(&daemon, error);
+
+    uv_loop_init(&daemon.loop);
+    if (rc == 0) {
+        daemon.house.queue = push_queue_new(&daemon.loop);
+        rc = daemon.house.queue != NULL ? listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error)
+                                        : error_set(error, ERR_INTERNAL, "out of memory");
+    }
+    if (daemon.listeners != NULL) {
+        watch_signals(&daemon);
+        rc = listen_everywhere(&daemon, error);
+        if (rc != 0)
+            stop(&daemon);
+        else
+            notify_systemd("READY=1");
+        if (rc == 0)
+            log_line(LOG_INFO, "ready");
+        uv_run(&daemon.loop, UV_RUN_DEFAULT);
+    }
+    uv_loop_close(&daemon.loop);
+    roster_free(daemon.house.roster);
+    tls_context_free(daemon.context);
+    return rc;
+}

@@ -1,0 +1,105 @@
+#include "origin/roster.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "origin/access.h"
+#include "protocol/base/error.h"
+#include "protocol/link/tls_certificate.h"
+
+struct roster {
+    uv_mutex_t mutex;
+    struct access *access; /* owned */
+    struct roster_entry *first;
+    unsigned per_client;
+};
+
+struct roster *roster_new(struct access *access, unsigned per_client)
+{
+    struct roster *roster = calloc(1, sizeof(*roster));
+
+    if (roster == NULL)
+        return NULL;
+    uv_mutex_init(&roster->mutex);
+    roster->access = access;
+    roster->per_client = per_client;
+    return roster;
+}
+
+void roster_free(struct roster *roster)
+{
+    if (roster == NULL)
+        return;
+    assert(roster->first == NULL);
+    access_free(roster->access);
+    uv_mutex_destroy(&roster->mutex);
+    free(roster);
+}
+
+void roster_replace_take(struct roster *roster, struct access *access)
+{
+    uv_mutex_lock(&roster->mutex);
+    access_free(roster->access);
+    roster->access = access;
+    uv_mutex_unlock(&roster->mutex);
+}
+
+static unsigned count(const struct roster *roster, const char *who)
+{
+    unsigned found = 0;
+
+    for (const struct roster_entry *entry = roster->first; entry != NULL; entry = entry->next)
+        found += strcmp(entry->who, who) == 0;
+    return found;
+}
+
+int roster_enter(struct roster *roster, struct roster_entry *entry, struct tls_peer *peer, const char *token,
+                 struct error *error)
+{
+    int rc;
+
+    uv_mutex_lock(&roster->mutex);
+    rc = access_identify(roster->access, token, peer, error);
+    if (rc == 0) {
+        snprintf(entry->who, sizeof(entry->who), "%s", peer->names[0]);
+        if (count(roster, entry->who) >= roster->per_client) {
+            rc = error_set(error, ERR_TRY_LATER, "%s has %u connections to this origin already", entry->who,
+                           roster->per_client);
+        } else {
+            entry->next = roster->first;
+            roster->first = entry;
+            entry->is_in = 1;
+        }
+    }
+    uv_mutex_unlock(&roster->mutex);
+    return rc;
+}
+
+int roster_permit(struct roster *roster, struct roster_entry *entry, const struct tls_peer *peer, const char *database,
+                  struct error *error)
+{
+    uv_mutex_lock(&roster->mutex);
+    access_rights(roster->access, peer, database, &entry->may_pull, &entry->may_push);
+    uv_mutex_unlock(&roster->mutex);
+    if (entry->may_pull || entry->may_push)
+        return 0;
+    return error_set(error, ERR_NOT_ALLOWED, "%s may neither pull nor push %s; the origin's --allow says who may", entry->who,
+                     database);
+}
+
+void roster_leave(struct roster *roster, struct roster_entry *entry)
+{
+    struct roster_entry **spot;
+
+    uv_mutex_lock(&roster->mutex);
+    for (spot = &roster->first; entry->is_in && *spot != entry; spot = &(*spot)->next)
+        ;
+    if (entry->is_in)
+        *spot = entry->next;
+    entry->is_in = 0;
+    uv_mutex_unlock(&roster->mutex);
+}

@@ -1,0 +1,226 @@
+/* lockstep-origin serve: the daemon's command line. */
+#include "origin/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "origin/daemon.h"
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+#include "protocol/base/options.h"
+
+#define TIMEOUT_MS           30000
+#define HANDSHAKE_TIMEOUT_MS 10000
+#define IDLE_TIMEOUT_MS      60000
+#define MAX_CONNECTIONS      1000
+#define MAX_PER_CLIENT       64
+/* Work on a database may wait for another program's lock; that many can, before others wait behind them. */
+#define WORKERS "16"
+
+enum {
+    LISTEN,
+    DB,
+    ROOT,
+    CERT,
+    KEY,
+    CLIENT_CA,
+    TOKENS,
+    ALLOW,
+    ALLOW_FILE,
+    CONNECTIONS,
+    PER_CLIENT,
+    HANDSHAKE,
+    IDLE,
+    TIMEOUT,
+    LEVEL,
+    HISTORY,
+    VERBOSE,
+    HELP
+};
+
+static const struct option table[] = {
+    [LISTEN] = {"listen", "ADDRESS", "[::]:7433, 127.0.0.1:7433 or unix:PATH; may be repeated; sockets that\nsystemd hands over come on top"},
+    [DB] = {"db", "NAME=PATH", "a database and the name that replicas call it by; may be repeated"},
+    [ROOT] = {"root", "DIR", "all databases below DIR, by their paths below it"},
+    [CERT] = {"cert", "FILE", "the origin's certificate and what leads to its CA, PEM"},
+    [KEY] = {"key", "FILE", "its key; default: in the file of the certificate"},
+    [CLIENT_CA] = {"client-ca", "FILE", "the CAs that may have signed a client's certificate, PEM"},
+    [TOKENS] = {"tokens", "FILE", "\"WHO SHA256\" lines for clients with a token; `lockstep-origin token WHO`\nmakes one"},
+    [ALLOW] = {"allow", "RULE", "WHO=pull|push:NAME (pull,push for both; * for all; DIR/* for all below);\nmay be repeated; default: nobody may do anything"},
+    [ALLOW_FILE] = {"allow-file", "FILE", "such rules, one a line; read again on SIGHUP, as certificate, key, CA and tokens are"},
+    [CONNECTIONS] = {"max-connections", "N", "of all clients; the next ones wait; default 1000"},
+    [PER_CLIENT] = {"max-per-client", "N", "of one name; default 64"},
+    [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is; default 10s"},
+    [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent; default 60s"},
+    [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database; default 30s"},
+    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
+    [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
+    [VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
+    [HELP] = {"h|help|?", NULL, "print this"},
+    {NULL, NULL, NULL},
+};
+
+static const char usage[] = "lockstep-origin serve --listen ADDRESS --cert FILE [--client-ca FILE | --tokens FILE] --allow RULE\n"
+                            "                      {--db NAME=PATH | --root DIR} [OPTIONS]\n"
+                            "\n"
+                            "Serves SQLite databases to replicas, as tls://HOST[:7433]/NAME. `lockstep-origin keygen DIR` makes certificates.\n"
+                            "\n";
+
+struct settings {
+    struct daemon_options daemon;
+    int verbose;
+    int help;
+};
+
+/* Put value behind what the list of at most max holds. */
+static int append(const char **list, size_t max, const char *name, const char *value, struct error *error)
+{
+    for (size_t i = 0; i < max; i++) {
+        if (list[i] == NULL) {
+            list[i] = value;
+            return 0;
+        }
+    }
+    return error_set(error, ERR_USAGE, "--%s: at most %zu", name, max);
+}
+
+static int read_count(const char *name, const char *value, unsigned *out, struct error *error)
+{
+    long number = 0;
+    int rc = option_number(name, value, 1, 1000000, &number, error);
+
+    *out = (unsigned)number;
+    return rc;
+}
+
+static int read_duration(const char *name, const char *value, uint64_t *out, struct error *error)
+{
+    unsigned long long milliseconds = 0;
+    int rc = option_duration(name, value, &milliseconds, error);
+
+    *out = milliseconds < 86400000 ? milliseconds : 86400000;
+    return rc;
+}
+
+static int read_session_option(struct session_options *session, int row, const char *value, struct error *error)
+{
+    uint64_t milliseconds = 0;
+    long number = 0;
+    int rc;
+
+    switch (row) {
+    case TIMEOUT:
+        rc = read_duration("timeout", value, &milliseconds, error);
+        session->timeout_ms = (uint32_t)milliseconds;
+        return rc;
+    case LEVEL:
+        rc = option_number("compress-level", value, 0, 19, &number, error);
+        session->level = (int)number;
+        return rc;
+    default:
+        rc = option_number("history-bytes", value, 0, INT64_MAX, &number, error);
+        session->history_bytes = number;
+        return rc;
+    }
+}
+
+static int read_option(struct settings *settings, int row, const char *value, struct error *error)
+{
+    struct daemon_options *daemon = &settings->daemon;
+    const char **texts[] = {[ROOT] = &daemon->catalog.root,
+                            [CERT] = &daemon->tls.cert,
+                            [KEY] = &daemon->tls.key,
+                            [CLIENT_CA] = &daemon->tls.client_ca,
+                            [TOKENS] = &daemon->access.tokens_file,
+                            [ALLOW_FILE] = &daemon->access.rules_file,
+                            [HELP] = NULL};
+
+    if (texts[row] != NULL) {
+        *texts[row] = value;
+        return 0;
+    }
+    switch (row) {
+    case LISTEN:
+        return append(daemon->listen, LISTENERS_MAX, "listen", value, error);
+    case DB:
+        return catalog_add(&daemon->catalog, value, error);
+    case ALLOW:
+        return append(daemon->access.rules, ACCESS_RULES_MAX, "allow", value, error);
+    case CONNECTIONS:
+        return read_count("max-connections", value, &daemon->max_connections, error);
+    case PER_CLIENT:
+        return read_count("max-per-client", value, &daemon->max_per_client, error);
+    case HANDSHAKE:
+        return read_duration("handshake-timeout", value, &daemon->handshake_timeout_ms, error);
+    case IDLE:
+        return read_duration("idle-timeout", value, &daemon->idle_timeout_ms, error);
+    case VERBOSE:
+        settings->verbose++;
+        return 0;
+    case HELP:
+        settings->help = 1;
+        return 0;
+    default:
+        return read_session_option(&daemon->session, row, value, error);
+    }
+}
+
+static int check(const struct daemon_options *daemon, struct error *error)
+{
+    if (daemon->tls.cert == NULL)
+        return error_set(error, ERR_USAGE, "--cert FILE is missing; `lockstep-origin keygen DIR` makes a certificate");
+    if (daemon->catalog.count == 0 && daemon->catalog.root == NULL)
+        return error_set(error, ERR_USAGE, "which databases? give --db NAME=PATH or --root DIR");
+    if (daemon->tls.client_ca == NULL && daemon->access.tokens_file == NULL)
+        return error_set(error, ERR_USAGE, "how do clients show who they are? give --client-ca FILE or --tokens FILE");
+    if (daemon->access.rules[0] == NULL && daemon->access.rules_file == NULL)
+        return error_set(error, ERR_USAGE, "nobody may do anything; give --allow WHO=pull|push:NAME or --allow-file FILE");
+    return 0;
+}
+
+static int read_command_line(int argc, char **argv, struct settings *settings, struct error *error)
+{
+    struct option_reader reader;
+    const char *value;
+    int row;
+    int rc;
+
+    option_reader_init(&reader, table, argc, argv, 0);
+    for (;;) {
+        rc = option_next(&reader, &row, &value, error);
+        if (rc != 0 || row == OPTION_END)
+            break;
+        if (row == OPTION_ARGUMENT)
+            rc = error_set(error, ERR_USAGE, "serve takes options only, not %s", value);
+        else
+            rc = read_option(settings, row, value, error);
+        if (rc != 0 || settings->help)
+            break;
+    }
+    return rc != 0 || settings->help ? rc : check(&settings->daemon, error);
+}
+
+int command_serve(int argc, char **argv)
+{
+    struct settings settings = {.daemon = {.session = {.timeout_ms = TIMEOUT_MS, .level = 3, .history_bytes = -1},
+                                           .max_connections = MAX_CONNECTIONS,
+                                           .max_per_client = MAX_PER_CLIENT,
+                                           .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
+                                           .idle_timeout_ms = IDLE_TIMEOUT_MS}};
+    struct error error = {0};
+    int rc = read_command_line(argc, argv, &settings, &error);
+
+    log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
+    if (rc == 0 && settings.help) {
+        fputs(usage, stdout);
+        option_print_help(table, stdout);
+        return 0;
+    }
+    setenv("UV_THREADPOOL_SIZE", WORKERS, 0);
+    if (rc == 0)
+        rc = daemon_run(&settings.daemon, &error);
+    if (rc != 0)
+        log_line(LOG_ERROR, "%s", error.text);
+    return error_exit_status(rc);
+}

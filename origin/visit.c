@@ -1,0 +1,173 @@
+#include "origin/visit.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "origin/catalog.h"
+#include "origin/push_queue.h"
+#include "origin/roster.h"
+#include "protocol/base/buffer.h"
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+#include "protocol/link/tls_certificate.h"
+#include "protocol/sync/party.h"
+#include "protocol/wire/message.h"
+
+struct visit {
+    struct party party;
+    const struct visit_house *house;
+    char address[128];
+    struct tls_peer peer;
+    struct roster_entry entry;
+    atomic_int is_known;
+    char *path;              /* of the database, resolved; NULL before OPEN */
+    struct session *session; /* NULL before OPEN */
+    struct push_ticket ticket;
+    struct message push;     /* that waits for its turn */
+    int has_push;
+};
+
+/* The session did something: what it wants next is what we want, and after its end others may push. */
+static int mirror(struct visit *visit, int rc)
+{
+    visit->party.status = session_party(visit->session)->status;
+    if (rc != 0 || visit->party.status == PARTY_DONE)
+        push_queue_leave(visit->house->queue, &visit->ticket);
+    return rc;
+}
+
+/* ---- OPEN ---- */
+
+/* Make the session with the database. Who asks is known, and is told what is wrong. */
+static int open_database(struct visit *visit, const struct message_open *open, struct error *error)
+{
+    struct session_options options = visit->house->session;
+    int rc;
+
+    if (open->protocol != PROTOCOL_VERSION)
+        return error_set(error, ERR_PROTOCOL,
+                         "the replica (%s) speaks version %u of the protocol, this origin speaks %u: upgrade the older one",
+                         open->software, open->protocol, PROTOCOL_VERSION);
+    rc = roster_permit(visit->house->roster, &visit->entry, &visit->peer, open->name, error);
+    if (rc == 0)
+        rc = catalog_find(visit->house->catalog, open->name, &visit->path, error);
+    if (rc != 0)
+        return rc;
+    options.path = visit->path;
+    options.may_pull = visit->entry.may_pull;
+    options.may_push = visit->entry.may_push;
+    visit->ticket.path = visit->path;
+    log_line(LOG_INFO, "%s (%s, from %s) opens %s", visit->entry.who, open->instance, visit->address, open->name);
+    return session_new(&visit->session, &options, error);
+}
+
+static int hear_open(struct visit *visit, const struct message *message, struct error *error)
+{
+    int rc;
+
+    if (message->type != MESSAGE_OPEN)
+        return error_set(error, ERR_AUTH, "%s said %s before it said who it is", visit->address, message_name(message->type));
+    rc = roster_enter(visit->house->roster, &visit->entry, &visit->peer, message->open.token, error);
+    if (rc == ERR_AUTH)
+        return error_wrap(error, "%s was not let in", visit->address);
+    visit->party.is_mute = 0;
+    atomic_store(&visit->is_known, 1);
+    if (rc == 0)
+        rc = open_database(visit, &message->open, error);
+    return rc != 0 ? rc : mirror(visit, 0);
+}
+
+/* ---- the party ---- */
+
+/* The turn of the push that waited has come. */
+static int hear_waiting_push(struct visit *visit, struct buffer *out, struct error *error)
+{
+    struct party *session = session_party(visit->session);
+    int rc = session->methods->hear(session, &visit->push, out, error);
+
+    visit->has_push = 0;
+    explicit_bzero(&visit->push, sizeof(visit->push));
+    return mirror(visit, rc);
+}
+
+static int hear(struct party *party, const struct message *message, struct buffer *out, struct error *error)
+{
+    struct visit *visit = (struct visit *)party;
+    struct party *session;
+    int rc;
+
+    if (visit->session == NULL)
+        return hear_open(visit, message, error);
+    session = session_party(visit->session);
+    if (visit->has_push && (rc = hear_waiting_push(visit, out, error)) != 0)
+        return rc;
+    if (message->type == MESSAGE_PUSH && visit->entry.may_push && !push_queue_enter(visit->house->queue, &visit->ticket)) {
+        visit->push = *message;
+        visit->has_push = 1;
+        visit->party.status = PARTY_WAITS;
+        return 0;
+    }
+    return mirror(visit, session->methods->hear(session, message, out, error));
+}
+
+static int speak(struct party *party, struct buffer *out, struct error *error)
+{
+    struct visit *visit = (struct visit *)party;
+    struct party *session = session_party(visit->session);
+
+    if (visit->has_push)
+        return hear_waiting_push(visit, out, error);
+    return mirror(visit, session->methods->speak(session, out, error));
+}
+
+int visit_new(struct visit **visit, const struct visit_house *house, void (*on_turn)(void *user),
+              void *user, struct error *error)
+{
+    static const struct party_methods methods = {hear, speak};
+    struct visit *new = calloc(1, sizeof(*new));
+
+    *visit = NULL;
+    if (new == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    new->party = (struct party){.methods = &methods, .status = PARTY_LISTENS, .is_mute = 1};
+    new->house = house;
+    new->ticket.on_turn = on_turn;
+    new->ticket.user = user;
+    *visit = new;
+    return 0;
+}
+
+void visit_free(struct visit *visit)
+{
+    if (visit == NULL)
+        return;
+    push_queue_leave(visit->house->queue, &visit->ticket);
+    roster_leave(visit->house->roster, &visit->entry);
+    session_free(visit->session);
+    free(visit->path);
+    explicit_bzero(&visit->push, sizeof(visit->push));
+    free(visit);
+}
+
+void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char *address)
+{
+    snprintf(visit->address, sizeof(visit->address), "%s", address);
+    visit->peer = *peer;
+}
+
+struct party *visit_party(struct visit *visit)
+{
+    return &visit->party;
+}
+
+int visit_is_known(const struct visit *visit)
+{
+    return atomic_load(&visit->is_known);
+}
+
+uint32_t visit_place(const struct visit *visit)
+{
+    return push_queue_place(visit->house->queue, &visit->ticket);
+}

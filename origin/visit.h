@@ -1,0 +1,52 @@
+/*
+ * visit: a replica at a daemon, as a party (protocol/sync/party.h): who it is, which database it wants, and then the session with that.
+ *
+ *   OUTSIDE --OPEN--> a session's stages, and in between --PUSH--> QUEUED --its turn--> back
+ *
+ * Outside it is mute: whoever has not shown who he is hears nothing.
+ */
+#ifndef LOCKSTEP_ORIGIN_VISIT_H
+#define LOCKSTEP_ORIGIN_VISIT_H
+
+#include <stdint.h>
+
+#include "origin/session.h"
+
+struct catalog;
+struct error;
+struct party;
+struct push_queue;
+struct roster;
+struct tls_peer;
+struct visit;
+
+/* What all visits of a daemon share; outlives them. */
+struct visit_house {
+    const struct catalog *catalog;
+    struct roster *roster;
+    struct push_queue *queue;
+    struct session_options session; /* path and rights are filled in for each */
+};
+
+/*
+ * on_turn comes on the loop, when the party has waited in the queue and is to be woken.
+ * ERR_INTERNAL: memory ran out.
+ */
+int visit_new(struct visit **visit, const struct visit_house *house, void (*on_turn)(void *user),
+              void *user, struct error *error);
+
+/* On the loop. NULL is allowed. */
+void visit_free(struct visit *visit);
+
+/* What the client's certificate says, and its address, for logs. Before anything was heard. */
+void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char *address);
+
+struct party *visit_party(struct visit *visit);
+
+/* Whether it has shown who it is. Any thread. */
+int visit_is_known(const struct visit *visit);
+
+/* push_queue_place. */
+uint32_t visit_place(const struct visit *visit);
+
+#endif
