@@ -1,7 +1,8 @@
 #include "origin/guest.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+#include <uv.h>
 
 #include "origin/visit.h"
 #include "protocol/base/error.h"

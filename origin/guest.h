@@ -6,11 +6,11 @@
 #define LOCKSTEP_ORIGIN_GUEST_H
 
 #include <stdint.h>
-#include <uv.h>
 
 struct error;
 struct guest;
 struct tls_context;
+struct uv_stream_s;
 struct visit_house;
 
 struct guest_options {
@@ -29,7 +29,7 @@ struct guest_links {
 };
 
 /* Take the connection that waits at listener. ERR_INTERNAL: memory ran out, and it still waits. */
-int guest_new(struct guest **guest, uv_stream_t *listener, const struct guest_options *options, struct error *error);
+int guest_new(struct guest **guest, struct uv_stream_s *listener, const struct guest_options *options, struct error *error);
 
 struct guest_links *guest_links(struct guest *guest);
 

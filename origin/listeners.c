@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <uv.h>
+
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 

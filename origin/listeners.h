@@ -6,15 +6,15 @@
 #ifndef LOCKSTEP_ORIGIN_LISTENERS_H
 #define LOCKSTEP_ORIGIN_LISTENERS_H
 
-#include <uv.h>
-
 struct error;
 struct listeners;
+struct uv_loop_s;
+struct uv_stream_s;
 
 #define LISTENERS_MAX 16
 
 /* on_connection: one waits at listener, to be taken now, or deferred by listeners_defer. Nothing is open yet. ERR_INTERNAL. */
-int listeners_new(struct listeners **listeners, uv_loop_t *loop, void (*on_connection)(uv_stream_t *listener, void *user),
+int listeners_new(struct listeners **listeners, struct uv_loop_s *loop, void (*on_connection)(struct uv_stream_s *listener, void *user),
                   void *user, struct error *error);
 
 /*
@@ -27,7 +27,7 @@ int listeners_add(struct listeners *listeners, const char *address, struct error
 int listeners_add_inherited(struct listeners *listeners, unsigned *count, struct error *error);
 
 /* From on_connection: the connection stays where it is for now. */
-void listeners_defer(struct listeners *listeners, uv_stream_t *listener);
+void listeners_defer(struct listeners *listeners, struct uv_stream_s *listener);
 
 /* Have on_connection called again for connections that were deferred. */
 void listeners_retry(struct listeners *listeners);

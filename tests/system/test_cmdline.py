@@ -9,7 +9,8 @@ import cli
 
 COMMANDS = ("run", "pull", "push", "status", "verify", "lock")
 LINK_OPTIONS = ("--exe", "--ssh", "-p", "--port", "-i", "--identity", "-F", "--ssh-config", "--accept-new-host-key",
-                "--connect-timeout", "--timeout")
+                "--connect-timeout", "--timeout",
+                "--ca", "--pin", "--cert", "--key", "--token-file")
 SYNC_OPTIONS = ("--adopt", "--force-reset", "--replace", "--wal-only", "--compress-level", "--no-compress", "--base")
 COMMON_OPTIONS = ("--instance", "-v", "--verbose", "-q", "--quiet", "--json", "--version", "-h", "--help", "-?")
 OPTIONS = {
@@ -24,7 +25,7 @@ OPTIONS = {
 VALUES = {"--exe": cli.ORIGIN, "--ssh": "ssh", "-p": "22", "--port": "22", "-i": "/k", "--identity": "/k", "-F": "/c",
           "--ssh-config": "/c", "--connect-timeout": "5s", "--timeout": "30", "--compress-level": "9", "--base": "none", "--instance": "me",
           "--lock": "file:///l", "--lock-wait": "1m", "--lock-timeout": "1h", "--kill-after": "250ms", "--token": "1",
-          "--lease": "00" * 16}
+          "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t"}
 
 
 class Help(cli.Case):
@@ -133,7 +134,7 @@ class UsageErrors(cli.Case):
         for endpoint, text in (("", "an empty path"), ("http://x/y", "scheme"), ("ssh://host", "no database behind it"),
                                ("host:", "no path behind the ':'"), ("-oProxyCommand=x:y", "there is no option"),
                                ("ssh://-oProxyCommand=x/y", "begins with '-'"), ("a b:c", "is not taken"),
-                               ("tls://host/name", "cannot reach")):
+                               ("tls://host", "no database behind it"), ("tls://me@host/name", "takes no user name")):
             self.refused("pull", endpoint, self.path("local.db"), text=text)
 
     def test_as_json(self):
