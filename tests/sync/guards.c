@@ -555,7 +555,6 @@ static int forge_push(void *arg, enum duet_side to, struct message *message, str
     (void)before;
     if (to != DUET_ORIGIN || message->type != MESSAGE_PUSH)
         return 0;
-    push->fence.token = 7;
     switch (*(const enum unguarded *)arg) {
     case FOREIGN_ANY_BASE:
         push->flags |= SYNC_ANY_BASE | SYNC_ADOPT;
@@ -597,7 +596,8 @@ static void test_origin_guards_by_itself(void **unused)
     (void)unused;
     for (enum unguarded i = FOREIGN; i <= WAL_ONLY; i++) {
         struct sync_options fenced = with_fence(7, 0);
-        struct duet_options options = {.kind = DUET_PUSH, .tamper = forge_push, .arg = &i};
+        struct duet_options options = {
+            .kind = DUET_PUSH, .sync = fenced, .tamper = forge_push, .arg = &i};
         struct memory before;
         make_three("delete");
         duet_expect(duet_sync(DUET_PULL, origin, replica, &fenced), 0);

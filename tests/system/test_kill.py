@@ -21,13 +21,16 @@ class Kill(Case):
         self.random = random.Random(SEED)
 
     def far_program(self, process):
-        """The lockstep-origin that it started; None where there is none (yet, or any more)."""
+        """The lockstep-origin that it started; None where there is none (yet, or any more). Its other child can be the leak
+        sanitizer's, at its end, which waits for ever for that one when it is killed."""
         try:
             with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-                children = file.read().split()
+                for child in file.read().split():
+                    if os.path.basename(os.readlink(f"/proc/{child}/exe")) == "lockstep-origin":
+                        return int(child)
         except OSError:
-            return None
-        return int(children[0]) if children else None
+            pass
+        return None
 
     def kill_after(self, seconds, whom, *command):
         """Start the command and kill it, or the far program, so many seconds later. Returns its result."""
