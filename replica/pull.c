@@ -175,8 +175,9 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
     struct message_pull *request = &message.pull;
-    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull};
+    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull, .resumes = 1};
     struct local_copy *copy = pull->copy;
+    int is_equal = greeting_is_equal(&pull->hello, copy);
     int rc;
 
     if (copy->geometry.page_count == 0) {
@@ -185,23 +186,22 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
             return rc;
     }
     random_bytes(pull->seed, sizeof(pull->seed));
+    request->geometry = copy->geometry;
+    if (!is_equal || copy->partial != NULL) {
+        rc = receiver_new(&pull->receiver, copy, &pull->hello.geometry, pull->seed, 1, &hooks, error);
+        if (rc != 0)
+            return rc;
+        request->geometry = *receiver_geometry(pull->receiver);
+    }
     if (copy->book.has_lineage)
         memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
     request->flags = copy->partial != NULL ? SYNC_PARTIAL : 0;
-    request->geometry = copy->geometry;
     request->version = copy->book.base_version;
     memcpy(request->seed, pull->seed, sizeof(request->seed));
     snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
     rc = message_encode(&message, out, error);
-    if (rc != 0)
-        return rc;
-    if (greeting_is_equal(&pull->hello, copy) && copy->partial == NULL) {
-        move_to(pull, CONFIRMING);
-        return 0;
-    }
-    rc = receiver_new(&pull->receiver, copy, &pull->hello.geometry, pull->seed, 1, &hooks, error);
     if (rc == 0)
-        move_to(pull, RECEIVING);
+        move_to(pull, pull->receiver != NULL ? RECEIVING : CONFIRMING);
     return rc;
 }
 

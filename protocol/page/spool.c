@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +78,37 @@ out:
     return rc;
 }
 
+int spool_open(struct spool **out, const char *path, uint64_t max, struct error *error)
+{
+    struct spool *spool = calloc(1, sizeof(*spool));
+    struct stat ours, named;
+    int rc = 0;
+
+    *out = NULL;
+    if (spool == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    spool->max = max;
+    spool->directory = directory_of(path);
+    spool->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (spool->directory == NULL)
+        rc = error_set(error, ERR_INTERNAL, "out of memory");
+    else if (spool->fd < 0)
+        rc = error_set_errno(error, ERR_NOT_ALLOWED, errno, "opening %s", path);
+    else if (flock(spool->fd, LOCK_EX | LOCK_NB) != 0)
+        rc = error_set_errno(error, errno == EWOULDBLOCK ? ERR_BUSY : ERR_IO, errno, "locking %s", path);
+    else if (fstat(spool->fd, &ours) != 0 || !S_ISREG(ours.st_mode))
+        rc = error_set(error, ERR_NOT_ALLOWED, "opening %s: it is no file", path);
+    else if (lstat(path, &named) != 0 || named.st_ino != ours.st_ino || named.st_dev != ours.st_dev)
+        rc = error_set(error, ERR_BUSY, "locking %s: another process removed it", path);
+    else if ((uint64_t)ours.st_size <= max)
+        spool->size = (uint64_t)ours.st_size;
+    if (rc != 0)
+        spool_free(spool);
+    else
+        *out = spool;
+    return rc;
+}
+
 void spool_free(struct spool *spool)
 {
     if (spool == NULL)
@@ -116,6 +148,23 @@ int spool_append(struct spool *spool, const void *data, size_t len, struct error
 void spool_rewind(struct spool *spool)
 {
     spool->at = 0;
+}
+
+void spool_seek(struct spool *spool, uint64_t at)
+{
+    assert(at <= spool->size);
+    spool->at = at;
+}
+
+int spool_truncate(struct spool *spool, uint64_t size, struct error *error)
+{
+    assert(size <= spool->size);
+    if (ftruncate(spool->fd, (off_t)size) != 0)
+        return error_set_errno(error, ERR_IO, errno, "keeping what comes in %s", spool->directory);
+    spool->size = size;
+    if (spool->at > size)
+        spool->at = size;
+    return 0;
 }
 
 int spool_read(struct spool *spool, void *data, size_t len, size_t *got, struct error *error)

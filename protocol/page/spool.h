@@ -20,7 +20,13 @@ struct spool;
  */
 int spool_new(struct spool **spool, const char *beside, const char *directory, uint64_t max, struct error *error);
 
-/* Its bytes are gone with it. NULL is accepted. */
+/*
+ * The same, but in the file at path, which outlives the process, with the bytes that an earlier process left in it. It is locked (flock)
+ * until spool_free. ERR_BUSY: another process is at it. ERR_NOT_ALLOWED: it cannot be opened, or is no file.
+ */
+int spool_open(struct spool **spool, const char *path, uint64_t max, struct error *error);
+
+/* Its bytes are gone with it, unless spool_open opened it. NULL is accepted. */
 void spool_free(struct spool *spool);
 
 /*
@@ -29,8 +35,12 @@ void spool_free(struct spool *spool);
  */
 int spool_append(struct spool *spool, const void *data, size_t len, struct error *error);
 
-/* Read from the first byte on. A new spool stands there. */
+/* Read from the first byte on, or from byte `at`, which must be there or be the end. A new spool stands at the first. */
 void spool_rewind(struct spool *spool);
+void spool_seek(struct spool *spool, uint64_t at);
+
+/* Drop what is behind the first size bytes, which must be there. ERR_IO. */
+int spool_truncate(struct spool *spool, uint64_t size, struct error *error);
 
 /* Read up to len bytes; *got says how many, 0 only at the end. */
 int spool_read(struct spool *spool, void *data, size_t len, size_t *got, struct error *error);

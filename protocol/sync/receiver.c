@@ -18,6 +18,9 @@ struct receiver {
     struct local_copy *copy; /* borrowed */
     struct receiver_hooks hooks;
     struct geometry theirs;  /* what this copy is to become */
+    struct geometry ours;    /* what is described: the copy, and what an earlier attempt left */
+    uint32_t *kept;          /* owned; [pgno - 1]: 1 + the number among the arrivals of the page that an earlier attempt left; or 0 */
+    uint32_t kept_count;     /* how many of these there are; kept is NULL where there are none */
     int complete;            /* END has come, and what came is proven */
     struct message_end end;
     uint32_t common;         /* pages that both sides have */
@@ -37,6 +40,8 @@ static int fetch_page(void *arg, uint32_t pgno, uint8_t *page, struct error *err
 {
     const struct receiver *receiver = arg;
 
+    if (pgno <= receiver->kept_count && receiver->kept[pgno - 1] > 0)
+        return arrivals_read(receiver->arrivals, receiver->kept[pgno - 1] - 1, page, error);
     return database_read_page(receiver->copy->db, pgno, page, error);
 }
 
@@ -53,23 +58,88 @@ static int copy_index(struct page_index *to, const struct page_index *from, stru
 /* Set up what describes this copy's pages, if there are any that the sender may have, too. */
 static int start_describing(struct receiver *receiver, const uint8_t seed[LINEAGE_SIZE], struct error *error)
 {
-    const struct local_copy *copy = receiver->copy;
     uint32_t common = receiver->theirs.page_count;
 
-    if (copy->geometry.page_count < common)
-        common = copy->geometry.page_count;
+    if (receiver->ours.page_count < common)
+        common = receiver->ours.page_count;
     receiver->common = common;
     /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
-    if (common == 0 || memcmp(receiver->theirs.root, copy->geometry.root, ROOT_SIZE) == 0)
+    if (common == 0 || memcmp(receiver->theirs.root, receiver->ours.root, ROOT_SIZE) == 0)
         return 0;
     receiver->want = difference_first_flight(common);
-    return difference_describer_new(&receiver->describer, copy->index.hashes, common, seed, error);
+    return difference_describer_new(&receiver->describer, receiver->index.hashes, common, seed, error);
+}
+
+/*
+ * Note the hash of a page that came. The index grows only by pages that really come, one behind the other, so that no
+ * claim of the peer's costs memory.
+ */
+static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
+{
+    struct page_index *index = &receiver->index;
+    uint32_t lock_page = page_lock_byte_page(receiver->theirs.page_size);
+    int rc = 0;
+
+    if (pgno > receiver->theirs.page_count)
+        return error_set(error, ERR_PROTOCOL, "page %u came for a database of %u pages", pgno,
+                         receiver->theirs.page_count);
+    if (pgno > index->page_count) {
+        if (pgno != index->page_count + 1 && !(pgno == lock_page + 1 && pgno == index->page_count + 2))
+            return error_set(error, ERR_PROTOCOL, "page %u came where page %u was due", pgno, index->page_count + 1);
+        rc = page_index_resize(index, pgno, error);
+    }
+    if (rc == 0)
+        index->hashes[pgno - 1] = page_hash(&receiver->hasher, pgno, page, receiver->theirs.page_size);
+    receiver->pages++;
+    return rc;
+}
+
+/* What an earlier attempt left counts as pages of this copy from now on, as far as it fits. */
+static int take_over(struct receiver *receiver, struct error *error)
+{
+    uint64_t count = receiver->index.page_count + arrivals_count(receiver->arrivals);
+    uint32_t records = 0;
+    const uint8_t *page;
+    uint32_t pgno;
+    int rc;
+
+    if (arrivals_count(receiver->arrivals) == 0)
+        return 0;
+    receiver->kept_count = count < LIMIT_PAGE_COUNT ? (uint32_t)count : LIMIT_PAGE_COUNT;
+    receiver->kept = calloc(receiver->kept_count, sizeof(*receiver->kept));
+    if (receiver->kept == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    for (;;) {
+        rc = arrivals_next(receiver->arrivals, &pgno, &page, error);
+        if (rc != 0)
+            return rc;
+        if (pgno == 0 || pgno > receiver->kept_count || note_page(receiver, pgno, page, error) != 0)
+            break;
+        receiver->kept[pgno - 1] = ++records;
+    }
+    error_init(error);
+    receiver->pages = 0;
+    receiver->ours.page_count = receiver->index.page_count;
+    page_index_root(&receiver->index, receiver->ours.root);
+    return arrivals_cut(receiver->arrivals, records, error);
+}
+
+/* Where the pages will wait. What cannot be kept for another attempt is still good for this one. */
+static int make_arrivals(struct receiver *receiver, struct error *error)
+{
+    const struct local_copy *copy = receiver->copy;
+
+    if (receiver->hooks.resumes) {
+        if (arrivals_open(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, copy->geometry.root, error) == 0)
+            return take_over(receiver, error);
+        error_init(error);
+    }
+    return arrivals_new(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, error);
 }
 
 int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
                  const uint8_t seed[LINEAGE_SIZE], int describe, const struct receiver_hooks *hooks, struct error *error)
 {
-    uint32_t base_count = copy->partial != NULL ? 0 : copy->geometry.page_count;
     struct receiver *new = calloc(1, sizeof(*new));
     int rc = 0;
 
@@ -79,17 +149,19 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->copy = copy;
     new->theirs = *theirs;
+    new->ours = copy->geometry;
     new->hooks = *hooks;
     page_hasher_init(&new->hasher, copy->hash_key);
     rc = local_copy_check_writable(copy, error);
+    if (rc == 0)
+        rc = copy_index(&new->index, &copy->index, error);
+    if (rc == 0 && copy->partial == NULL)
+        rc = make_arrivals(new, error);
     if (rc == 0 && describe)
         rc = start_describing(new, seed, error);
     if (rc == 0)
-        rc = copy_index(&new->index, &copy->index, error);
-    if (rc == 0)
-        rc = page_stream_reader_new(&new->reader, theirs->page_size, base_count, fetch_page, new, error);
-    if (rc == 0 && copy->partial == NULL)
-        rc = arrivals_new(&new->arrivals, copy->real_path, theirs->page_size, error);
+        rc = page_stream_reader_new(&new->reader, theirs->page_size, copy->partial != NULL ? 0 : new->ours.page_count, fetch_page,
+                                    new, error);
     if (rc == 0 && copy->partial == NULL && !copy->held)
         rc = spool_new(&new->spool, copy->real_path, NULL, LIMIT_SPOOL, error);
     if (rc != 0) {
@@ -100,10 +172,26 @@ int receiver_new(struct receiver **receiver, struct local_copy *copy, const stru
     return 0;
 }
 
+static int take_spool_apart(struct receiver *receiver, struct error *error);
+
+/* In rollback mode what arrived of a pull that broke is still a stream: make pages of it, as far as it goes, for the next attempt. */
+static void salvage(struct receiver *receiver)
+{
+    struct error ignored = {0};
+
+    if (receiver->hooks.resumes && receiver->spool != NULL && receiver->arrivals != NULL && !receiver->complete &&
+        spool_size(receiver->spool) > 0) {
+        take_spool_apart(receiver, &ignored);
+        local_copy_let_go(receiver->copy);
+    }
+}
+
 void receiver_free(struct receiver *receiver)
 {
     if (receiver == NULL)
         return;
+    salvage(receiver);
+    free(receiver->kept);
     arrivals_free(receiver->arrivals);
     spool_free(receiver->spool);
     free(receiver->old_page);
@@ -112,6 +200,11 @@ void receiver_free(struct receiver *receiver)
     difference_describer_free(receiver->describer);
     explicit_bzero(&receiver->hasher, sizeof(receiver->hasher));
     free(receiver);
+}
+
+const struct geometry *receiver_geometry(const struct receiver *receiver)
+{
+    return &receiver->ours;
 }
 
 enum party_status receiver_status(const struct receiver *receiver)
@@ -127,7 +220,7 @@ enum party_status receiver_status(const struct receiver *receiver)
 static int describe_beyond(const struct receiver *receiver, const struct difference_want *part, struct buffer *out,
                            struct error *error)
 {
-    const struct page_index *index = &receiver->copy->index;
+    const struct page_index *index = &receiver->index;
     int rc = 0;
 
     if (part->first > index->page_count || part->count > index->page_count - part->first + 1)
@@ -190,30 +283,6 @@ static int hear_ask(struct receiver *receiver, const struct message_ask *ask, st
 }
 
 /* ---- taking the stream apart ---- */
-
-/*
- * Note the hash of a page that came. The index grows only by pages that really come, one behind the other, so that no
- * claim of the peer's costs memory.
- */
-static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
-{
-    struct page_index *index = &receiver->index;
-    uint32_t lock_page = page_lock_byte_page(receiver->theirs.page_size);
-    int rc = 0;
-
-    if (pgno > receiver->theirs.page_count)
-        return error_set(error, ERR_PROTOCOL, "page %u came for a database of %u pages", pgno,
-                         receiver->theirs.page_count);
-    if (pgno > index->page_count) {
-        if (pgno != index->page_count + 1 && !(pgno == lock_page + 1 && pgno == index->page_count + 2))
-            return error_set(error, ERR_PROTOCOL, "page %u came where page %u was due", pgno, index->page_count + 1);
-        rc = page_index_resize(index, pgno, error);
-    }
-    if (rc == 0)
-        index->hashes[pgno - 1] = page_hash(&receiver->hasher, pgno, page, receiver->theirs.page_size);
-    receiver->pages++;
-    return rc;
-}
 
 /* Show the hook what page pgno holds, before it is written over. */
 static int show_old_page(struct receiver *receiver, uint32_t pgno, struct error *error)
@@ -294,6 +363,9 @@ static int prove(struct receiver *receiver, struct error *error)
 
 static int hear_pages(struct receiver *receiver, const struct message_pages *pages, struct error *error)
 {
+    /* The hashes that it describes change from now on. */
+    difference_describer_free(receiver->describer);
+    receiver->describer = NULL;
     if (receiver->spool != NULL)
         return spool_append(receiver->spool, pages->data, pages->len, error);
     return take_apart(receiver, pages->data, pages->len, error);
@@ -318,6 +390,8 @@ static int hear_end(struct receiver *receiver, const struct message_end *end, st
 
 int receiver_hear(struct receiver *receiver, const struct message *message, struct error *error)
 {
+    int rc;
+
     if (receiver_status(receiver) != PARTY_LISTENS)
         return error_set(error, ERR_PROTOCOL, "%s came before the description of pages was through",
                          message_name(message->type));
@@ -325,12 +399,18 @@ int receiver_hear(struct receiver *receiver, const struct message *message, stru
     case MESSAGE_ASK:
         return hear_ask(receiver, &message->ask, error);
     case MESSAGE_PAGES:
-        return hear_pages(receiver, &message->pages, error);
+        rc = hear_pages(receiver, &message->pages, error);
+        break;
     case MESSAGE_END:
-        return hear_end(receiver, &message->end, error);
+        rc = hear_end(receiver, &message->end, error);
+        break;
     default:
         return error_set(error, ERR_PROTOCOL, "%s came where pages were due", message_name(message->type));
     }
+    /* What went wrong may be the fault of what was kept: the next attempt does without. */
+    if (rc != 0 && receiver->arrivals != NULL)
+        arrivals_discard(receiver->arrivals);
+    return rc;
 }
 
 /* ---- applying ---- */
@@ -391,6 +471,8 @@ int receiver_apply(struct receiver *receiver, struct error *error)
         rc = apply_to_database(receiver, error);
     if (rc != 0)
         return error_wrap(error, "writing to %s", copy->path);
+    if (receiver->arrivals != NULL)
+        arrivals_discard(receiver->arrivals);
     old = copy->index;
     copy->index = receiver->index;
     receiver->index = old;

@@ -7,6 +7,9 @@
  * copy had before: in WAL mode those are read from the snapshot of the scan while the stream comes; in rollback mode a reader would hold up
  * writers for the whole transfer, so the stream is spooled and taken apart when all is there. Where there is no database yet, pages go straight to a new file
  * under a temporary name, which takes its place when proven (local_copy_open_partial).
+ *
+ * A large pull that broke goes on from what arrived: its arrivals have a name, and as long as the copy is what it was, the next receiver
+ * takes them for the copy's own pages: it describes them, builds on them, and writes them with what comes.
  */
 #ifndef LOCKSTEP_SYNC_RECEIVER_H
 #define LOCKSTEP_SYNC_RECEIVER_H
@@ -29,6 +32,7 @@ struct receiver_hooks {
     /* All is written and proven; the commit is next. Under the write lock. */
     int (*before_commit)(void *arg, struct error *error);
     void *arg;
+    int resumes; /* go on from what an earlier receiver left, and leave what arrived to the next */
 };
 
 /*
@@ -39,6 +43,9 @@ struct receiver_hooks {
 int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
                  const uint8_t seed[LINEAGE_SIZE], int describe, const struct receiver_hooks *hooks, struct error *error);
 void receiver_free(struct receiver *receiver);
+
+/* What the receiver has and describes: the copy's pages, and those that an earlier attempt left. */
+const struct geometry *receiver_geometry(const struct receiver *receiver);
 
 /* PARTY_DONE once END has come: receiver_apply is next. */
 enum party_status receiver_status(const struct receiver *receiver);

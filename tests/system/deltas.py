@@ -23,6 +23,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -48,6 +49,20 @@ TABLE = {
 FIRST_COPY = 105e6
 SCALE = 0.1
 MOVING_SCALE = 0.095
+
+# In the place of lockstep-origin: passes on so many bytes of what that says, then both are gone.
+CUT = """
+import os, subprocess, sys
+origin = subprocess.Popen([{origin!r}, *sys.argv[1:]], stdout=subprocess.PIPE)
+left = {count}
+while left > 0 and (data := os.read(origin.stdout.fileno(), min(left, 65536))):
+    while data:
+        wrote = os.write(1, data)
+        left -= wrote
+        data = data[wrote:]
+origin.kill()
+origin.wait()
+"""
 
 folder = None  # of this file's tests: the bench's databases, made once
 
@@ -441,6 +456,96 @@ class PageVersionLog(Small):
         alone = self.sync("pull", "bare.db", origin="bare-origin.db")
         self.assertLess(2 * mixed["bytes"], bare["bytes"])
         self.assertLess(mixed["bytes"] - alone["bytes"], (bare["bytes"] - alone["bytes"]) / 2)
+
+
+class Resumption(Case):
+    """A pull into a database whose line breaks in the middle: the next one goes on from what arrived."""
+
+    def lay_out(self, wal, workload):
+        shutil.copyfile(work(SCALE, "base"), self.path("origin.db"))
+        cli.execute(self.path("origin.db"), wal=wal)
+        self.sync("pull", "local.db", "--base", "none")
+        self.copy("local.db", "whole.db")
+        self.kept = self.path("local.db.lockstep-pull")
+        self.change(workload)
+        self.whole = self.sync("pull", "whole.db", "--base", "none")
+        self.assertFalse(os.path.exists(self.path("whole.db.lockstep-pull")))
+
+    def change(self, workload):
+        make_work("apply", self.path("origin.db"), workload)
+
+    def pull_until(self, count):
+        """A pull that ends when this many bytes have come: the database is as before. What is left for the next, in bytes."""
+        exe = cli.write_script(self.path("cut"), f"#!{sys.executable}\n" + CUT.format(origin=cli.ORIGIN, count=count))
+        before = cli.execute(self.path("local.db"), "select count(*), max(updated_at) from email_schedules")
+        result = self.lockstep("pull", self.path("origin.db"), self.path("local.db"), "--exe", exe)
+        self.assert_status(result, "NO_LINK")
+        self.assertEqual(cli.execute(self.path("local.db"), "select count(*), max(updated_at) from email_schedules"), before)
+        return os.path.getsize(self.kept) if os.path.exists(self.kept) else 0
+
+    def check_second(self, part):
+        """The next pull is through with at most this part of the bytes, and nothing is left behind."""
+        told = self.sync("pull", "local.db", "--base", "none")
+        self.assertFalse(os.path.exists(self.kept))
+        self.assertEqual(cli.execute(self.path("local.db"), "pragma integrity_check"), [("ok",)])
+        with self.subTest(second=told["bytes"], whole=self.whole["bytes"]):
+            self.assertLess(told["bytes"], part * self.whole["bytes"])
+        return told
+
+    def test_cut_in_the_middle(self):
+        for wal in True, False:
+            with self.subTest(wal=wal):
+                self.lay_out(wal, "upd1pct")
+                self.assertGreater(self.pull_until(self.whole["bytes"] // 2), 1 << 20)
+                self.assertEqual(os.stat(self.kept).st_mode & 0o777, 0o600)
+                self.check_second(0.6)
+                for name in os.listdir(self.folder):
+                    if ".db" in name:
+                        os.remove(self.path(name))
+
+    def test_cut_again_and_again_while_the_origin_moves(self):
+        """Rows come behind the end, and pages change that had arrived."""
+        self.lay_out(True, "batchjob")
+        sizes = [self.pull_until(self.whole["bytes"] // 3)]
+        self.change("append")
+        self.change("upd10")
+        sizes.append(self.pull_until(self.whole["bytes"] // 3))
+        sizes.append(self.pull_until(self.whole["bytes"] // 4))
+        self.assertEqual(sizes, sorted(set(sizes)))
+        self.check_second(0.6)
+
+    def test_little_is_not_kept(self):
+        self.lay_out(True, "upd1pct")
+        self.assertEqual(self.pull_until(self.whole["bytes"] // 40), 0)
+        self.check_second(1.1)
+
+    def test_what_is_left_is_damaged(self):
+        """Flipped bits cost their pages; what is of no use is thrown away."""
+        self.lay_out(True, "upd1pct")
+        self.pull_until(self.whole["bytes"] // 2)
+        with open(self.kept, "rb") as file:
+            kept = bytearray(file.read())
+        for at in range(100, len(kept), 40960):
+            kept[at] ^= 4
+        self.copy("local.db", "again.db")
+        for name, content, part in [("bits", kept, 0.8), ("half", kept[:len(kept) // 2], 0.95), ("zeros", bytes(len(kept)), 1.1),
+                                    ("no page", kept[:48] + b"\xff" * (len(kept) - 48), 1.1), ("empty", b"", 1.1)]:
+            with self.subTest(name):
+                self.copy("again.db", "local.db")
+                with open(self.kept, "wb") as file:
+                    file.write(content)
+                self.check_second(part)
+
+    def test_the_database_was_changed_meanwhile(self):
+        self.lay_out(True, "upd1pct")
+        self.pull_until(self.whole["bytes"] // 2)
+        cli.execute(self.path("local.db"), "delete from contacts where id = 5")
+        told = self.lockstep("pull", self.path("origin.db"), self.path("local.db"))
+        self.assert_status(told, "UNPUSHED")
+        result = self.lockstep("pull", self.path("origin.db"), self.path("local.db"), "--discard")
+        self.assert_status(result, 0)
+        self.assertEqual(differing(self.path("origin.db"), self.path("local.db")), 0)
+        self.assertFalse(os.path.exists(self.kept))
 
 
 class Compression(Small):
