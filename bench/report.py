@@ -125,7 +125,7 @@ def bars(part, value, label):
     plots = ['$data using %d:xtic(1) title "%s" linecolor rgb "%s"'
              % (i + 2, program, COLOURS[program]) for i, program in enumerate(part.programs)]
     return "\n".join(lines + ["EOD", "set style data histogram", "set style histogram clustered gap 1",
-                              "set style fill solid", "set logscale y", "set grid ytics",
+                              "set style fill solid", "set logscale y", "set grid ytics", "set xtics rotate by -20",
                               "set format y '%.0s%c'", "set key outside top center horizontal",
                               "set ylabel '%s'" % label, "plot " + ", ".join(plots)]) + "\n"
 
