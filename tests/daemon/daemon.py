@@ -78,6 +78,10 @@ class Daemon:
     def stop(self, signum=15, seconds=30):
         if self.process.poll() is None:
             self.process.send_signal(signum)
+        return self.ended(seconds)
+
+    def ended(self, seconds=30):
+        """The exit status of one that was told to stop. A second SIGTERM could meet it when it no longer catches any."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -280,7 +280,7 @@ class Stop(Case):
         stderr = first.communicate(timeout=60)[1]
         self.assertEqual(first.returncode, 0, stderr)
         self.assertNotIn("trying again", stderr)
-        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(daemon.ended(), 0)
         self.assertEqual(text_of(os.path.join(self.data, "q.db")), "after the restart")
 
     def test_one_that_waits_is_told_to_come_back(self):
