@@ -231,6 +231,8 @@ static void fail(struct conversation *conversation, const struct error *error)
 static void job_done(uv_work_t *job, int status)
 {
     struct conversation *conversation = job->data;
+    uint32_t place;
+    int has_moved;
 
     (void)status;
     conversation->job_runs = 0;
@@ -248,11 +250,13 @@ static void job_done(uv_work_t *job, int status)
         fail(conversation, &conversation->job_error);
     else
         flush(conversation);
+    /* The next job may touch far_place. */
+    place = conversation->far_place;
+    has_moved = place != conversation->told_place && conversation->options.on_place != NULL;
+    conversation->told_place = place;
     pump(conversation);
-    if (conversation->options.on_place != NULL && conversation->far_place != conversation->told_place && !conversation->job_runs) {
-        conversation->told_place = conversation->far_place;
-        conversation->options.on_place(conversation->options.user, conversation->told_place);
-    }
+    if (has_moved)
+        conversation->options.on_place(conversation->options.user, place);
 }
 
 static void start_job(struct conversation *conversation)

@@ -150,11 +150,20 @@ class Case(unittest.TestCase):
         """Nothing of the past guests is left: no descriptor of a database is open, and the WAL can be checkpointed whole."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            links = [os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{daemon.process.pid}/fd")]
+            links = list(open_files(daemon.process.pid))
             if not any(link.startswith(self.data) for link in links):
                 return
             time.sleep(0.05)
         self.fail(f"still open: {links}")
+
+
+def open_files(pid):
+    """What the descriptors of a process lead to; those that close meanwhile are left out."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
 
 
 def readable(sock, seconds):
