@@ -69,7 +69,7 @@ class Crashes(cli.Case):
 
     def test_during_the_job(self):
         """What it had changed and not pushed is kept beside the database, and said."""
-        running = self.start(*self.words(self.job(f"touch {self.path('reached')}", "exec sleep 100")))
+        running = self.start(*self.words(self.job(f"touch {self.path('reached')}", "exec sleep 5")))
         self.reached()
         self.kill(running)
         self.assertEqual((cli.count(self.origin), cli.count(self.local)), (0, 1))
