@@ -69,11 +69,12 @@ class Crashes(cli.Case):
 
     def test_during_the_job(self):
         """What it had changed and not pushed is kept beside the database, and said."""
-        running = self.start(*self.words(self.job(f"touch {self.path('reached')}", "exec sleep 5")))
+        running = self.start(*self.words(self.job(f"touch {self.path('reached')}", "exec sleep 8")))
         self.reached()
         self.kill(running)
         self.assertEqual((cli.count(self.origin), cli.count(self.local)), (0, 1))
-        result = self.next_run(True, "changes that were never pushed", self.local + ".unpushed-")
+        # The job goes on: the next run waits for its end first, and by then the dead one's lock is stale.
+        result = self.next_run(False, "the job of one that was killed", "changes that were never pushed", self.local + ".unpushed-")
         self.assertEqual([cli.count(path) for path in self.kept()], [1])
         self.assertIn(self.kept()[0], result.stderr)
 
