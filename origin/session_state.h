@@ -1,0 +1,78 @@
+/*
+ * session_state: what the parts of a session share: session.c (the greeting, the fence, the digest,
+ * and who hears what), session_pull.c and session_push.c. Nobody else includes this.
+ */
+#ifndef LOCKSTEP_ORIGIN_SESSION_STATE_H
+#define LOCKSTEP_ORIGIN_SESSION_STATE_H
+
+#include "origin/session.h"
+#include "protocol/sync/local_copy.h"
+#include "protocol/sync/party.h"
+#include "protocol/wire/message.h"
+
+struct buffer;
+struct error;
+struct history;
+struct receiver;
+struct sender;
+
+/* The states that session.c draws. */
+enum session_stage {
+    GREETING,
+    READY,
+    SENDING,
+    CONFIRMING,
+    RECEIVING,
+    APPLYING,
+    DIGESTING,
+    FINISHED
+};
+
+struct session {
+    struct party party;
+    struct session_options options; /* path and lock_url are owned */
+    enum session_stage stage;
+    int opened;
+    int hold;        /* GREETING: keep the snapshot in every journal mode */
+    int passes_over; /* CELLS and HASHES come that belong to a request from before the last HELLO */
+    struct local_copy copy;
+    uint8_t lineage[LINEAGE_SIZE]; /* the database's, or what is offered to one that has none */
+    uint8_t hash_key[HASH_KEY_SIZE];
+    struct history *history; /* NULL until needed */
+    struct sender *sender;
+    struct receiver *receiver;
+    struct message_push push; /* the request at hand */
+    struct push_record record;
+};
+
+/* The one way to another stage; also tells the party whose turn it is. */
+void session_move(struct session *session, enum session_stage stage);
+
+/* What was scanned does not hold any more: scan again and keep the door shut until the replica has
+ * decided. */
+void session_greet_again(struct session *session);
+
+/* Open the page-version log, unless it is open. The errors of history_open. */
+int session_open_history(struct session *session, struct error *error);
+
+/* READY: PULL came. Leaves the session SENDING, CONFIRMING (nothing differs; END is in out) or
+ * GREETING. */
+int session_hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out,
+                      struct error *error);
+
+/* SENDING: what the sender has to say next. */
+int session_speak_pages(struct session *session, struct buffer *out, struct error *error);
+
+/* CONFIRMING: the replica says that it has what was sent. For the log only: it is the replica that
+ * knows. */
+int session_hear_receipt(struct session *session, const struct message_receipt *receipt);
+
+/* READY: PUSH came. Leaves the session RECEIVING, FINISHED (RECEIPT is in out) or GREETING; nothing
+ * is changed where it is refused. */
+int session_hear_push(struct session *session, const struct message_push *push, struct buffer *out,
+                      struct error *error);
+
+/* APPLYING: all pages are there. Commit them and say RECEIPT. */
+int session_speak_apply(struct session *session, struct buffer *out, struct error *error);
+
+#endif
