@@ -15,6 +15,14 @@ int64_t clock_wall_seconds(void)
     return (int64_t)time(NULL);
 }
 
+int64_t clock_wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 void clock_format_utc(int64_t seconds, char *out, size_t out_size)
 {
     time_t moment = (time_t)seconds;

@@ -11,6 +11,9 @@ uint64_t clock_monotonic_ms(void);
 /* Seconds since 1970, for stamps that people read; never compared with another machine's. */
 int64_t clock_wall_seconds(void);
 
+/* The same, in milliseconds. */
+int64_t clock_wall_ms(void);
+
 /* "2026-11-21T20:04:06Z" for the seconds since 1970. out_size at least 21; empty where it is less, or there is no such date. */
 void clock_format_utc(int64_t seconds, char *out, size_t out_size);
 

@@ -7,73 +7,180 @@
 #include <unistd.h>
 
 #include "protocol/base/clock.h"
+#include "protocol/base/escape.h"
+#include "protocol/base/utf8.h"
+
+/* One line, JSON or not. Up to PIPE_BUF bytes go through a pipe in one piece. */
+#define LINE_MAX_BYTES 4096
+/* One member of a JSON line other than the message, escaped. */
+#define MEMBER_MAX 400
+/* What a call says, as text. */
+#define MESSAGE_MAX 1800
 
 static struct {
     enum log_level level;
+    enum log_format format;
     char prefix[201];
     int stamp;
 } config = {.level = LOG_INFO};
 
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
 void log_setup(enum log_level level, const char *prefix, int stamp)
 {
     config.level = level;
+    config.format = LOG_PLAIN;
     config.stamp = stamp;
     snprintf(config.prefix, sizeof(config.prefix), "%s", prefix != NULL ? prefix : "");
 }
 
-void log_line(enum log_level level, const char *format, ...)
+void log_set_format(enum log_format format)
 {
-    char line[2048];
-    size_t used = 0;
+    config.format = format;
+}
+
+/* ---- a line being made ---- */
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t used;
+};
+
+/* Append, cut where there is no room; one byte is kept for a newline. */
+static __attribute__((format(printf, 2, 3))) void add(struct line *line, const char *format, ...)
+{
     va_list args;
-    int len;
+
+    va_start(args, format);
+    vsnprintf(line->text + line->used, sizeof(line->text) - 1 - line->used, format, args);
+    va_end(args);
+    line->used += strlen(line->text + line->used);
+}
+
+/* Append text, escaped, but leave `spare` bytes free behind it. */
+static void add_escaped(struct line *line, enum escape_style style, const char *text, size_t spare)
+{
+    size_t room = sizeof(line->text) - 1 - line->used;
+
+    if (room > spare)
+        line->used +=
+            escape_text(style, text, strlen(text), line->text + line->used, room - spare);
+}
+
+/* "2026-11-21T20:04:06.123Z" */
+static void add_time(struct line *line)
+{
+    int64_t now = clock_wall_ms();
+    char seconds[32];
+
+    clock_format_utc(now / 1000, seconds, sizeof(seconds));
+    if (seconds[0] != '\0')
+        add(line, "%.*s.%03dZ", (int)strlen(seconds) - 1, seconds, (int)(now % 1000));
+}
+
+/* ---- JSON ---- */
+
+static void add_text_member(struct line *line, const char *name, const char *value)
+{
+    char escaped[MEMBER_MAX];
+
+    if (value == NULL || value[0] == '\0')
+        return;
+    escape_text(ESCAPE_JSON, value, strlen(value), escaped, sizeof(escaped));
+    add(line, ",\"%s\":\"%s\"", name, escaped);
+}
+
+static void add_number_member(struct line *line, const char *name, uint64_t value)
+{
+    add(line, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+/* The message comes last: it is what is cut where a line would grow too long. */
+static void make_json(struct line *line, enum log_level level, const struct log_fields *fields,
+                      const char *message)
+{
+    add(line, "{\"time\":\"");
+    add_time(line);
+    add(line, "\",\"level\":\"%s\"", level_names[level]);
+    add_text_member(line, "program", config.prefix);
+    if (fields != NULL) {
+        add_text_member(line, "event", fields->event);
+        add_text_member(line, "database", fields->database);
+        add_text_member(line, "client", fields->client);
+        add_text_member(line, "instance", fields->instance);
+        add_text_member(line, "peer", fields->peer);
+        add_text_member(line, "outcome", fields->outcome);
+        if (fields->version > 0)
+            add_number_member(line, "version", fields->version);
+        if (fields->is_end) {
+            add_number_member(line, "bytes_sent", fields->sent);
+            add_number_member(line, "bytes_received", fields->received);
+            add_number_member(line, "milliseconds", fields->milliseconds);
+        }
+    }
+    add(line, ",\"message\":\"");
+    add_escaped(line, ESCAPE_JSON, message, 2);
+    add(line, "\"}");
+}
+
+/* ---- text ---- */
+
+static void make_text(struct line *line, enum log_level level, const char *message)
+{
+    if (config.format == LOG_TEXT) {
+        add_time(line);
+        add(line, " %s ", level_names[level]);
+    } else if (config.stamp) {
+        clock_format_utc(clock_wall_seconds(), line->text, sizeof(line->text));
+        line->used = strlen(line->text);
+        add(line, " ");
+    }
+    if (config.prefix[0] != '\0')
+        add(line, "%s: ", config.prefix);
+    if (config.format == LOG_TEXT)
+        add_escaped(line, ESCAPE_LINE, message, 0);
+    else
+        add(line, "%s", message);
+}
+
+static void write_line(enum log_level level, const struct log_fields *fields, const char *format,
+                       va_list args)
+{
+    char message[MESSAGE_MAX];
+    struct line line = {.used = 0};
 
     if (level > config.level)
         return;
-    if (config.stamp) {
-        clock_format_utc(clock_wall_seconds(), line, sizeof(line));
-        used = strlen(line);
-        line[used++] = ' ';
-    }
-    if (config.prefix[0] != '\0')
-        used += (size_t)snprintf(line + used, sizeof(line) - used, "%s: ", config.prefix);
-    va_start(args, format);
-    len = vsnprintf(line + used, sizeof(line) - 1 - used, format, args);
-    va_end(args);
-    if (len > 0)
-        used += strlen(line + used);
-    line[used++] = '\n';
+    vsnprintf(message, sizeof(message), format, args);
+    if (config.format == LOG_JSON)
+        make_json(&line, level, fields, message);
+    else
+        make_text(&line, level, message);
+    line.text[line.used++] = '\n';
     /* A log that cannot be written has nowhere to be complained about. */
-    if (write(STDERR_FILENO, line, used) < 0)
+    if (write(STDERR_FILENO, line.text, line.used) < 0)
         return;
 }
 
-/* Length of the well-formed UTF-8 sequence at text, 0 where there is none (RFC 3629). */
-static size_t utf8_length(const uint8_t *text, size_t len)
+void log_line(enum log_level level, const char *format, ...)
 {
-    size_t need;
+    va_list args;
 
-    if (text[0] < 0x80)
-        return 1;
-    if (text[0] >= 0xc2 && text[0] <= 0xdf)
-        need = 2;
-    else if (text[0] >= 0xe0 && text[0] <= 0xef)
-        need = 3;
-    else if (text[0] >= 0xf0 && text[0] <= 0xf4)
-        need = 4;
-    else
-        return 0;
-    if (len < need)
-        return 0;
-    for (size_t i = 1; i < need; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return need;
+    va_start(args, format);
+    write_line(level, NULL, format, args);
+    va_end(args);
 }
+
+void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_line(level, fields, format, args);
+    va_end(args);
+}
+
+/* ---- what others say ---- */
 
 /*
  * Length of the escape sequence that starts with the ESC at text (ECMA-48: control sequences, control strings such as

@@ -115,10 +115,10 @@ static void test_sanitize_cuts_between_characters(void **state)
     }
 }
 
-/* Call log_line with stderr going to a pipe, and return what came out. */
-static const char *logged(enum log_level level, const char *text)
+/* Call log_event with stderr going to a pipe, and return what came out. */
+static const char *logged_event(enum log_level level, const struct log_fields *fields, const char *text)
 {
-    static char out[4096];
+    static char out[8192];
     int saved = dup(STDERR_FILENO);
     int ends[2];
     ssize_t len;
@@ -126,7 +126,10 @@ static const char *logged(enum log_level level, const char *text)
     assert_int_equal(pipe(ends), 0);
     assert_true(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
     close(ends[1]);
-    log_line(level, "%s", text);
+    if (fields != NULL)
+        log_event(level, fields, "%s", text);
+    else
+        log_line(level, "%s", text);
     dup2(saved, STDERR_FILENO); /* closes the last writing end */
     close(saved);
     len = read(ends[0], out, sizeof(out) - 1);
@@ -134,6 +137,11 @@ static const char *logged(enum log_level level, const char *text)
     close(ends[0]);
     out[len] = '\0';
     return out;
+}
+
+static const char *logged(enum log_level level, const char *text)
+{
+    return logged_event(level, NULL, text);
 }
 
 static void test_lines(void **state)
@@ -165,6 +173,69 @@ static void test_lines(void **state)
     assert_int_equal(out[21 + 200], ':');
 }
 
+/* A daemon's text: time to the millisecond, level, and nothing that makes a second line or steers a terminal. */
+static void test_text_format(void **state)
+{
+    static const struct log_fields fields = {.database = "not shown"};
+    const char *out;
+
+    (void)state;
+    log_setup(LOG_INFO, "lockstep-origin", 0);
+    log_set_format(LOG_TEXT);
+    out = logged_event(LOG_WARNING, &fields, "a\nb\x1b[31m\xff");
+    assert_int_equal(strlen(out), 24 + strlen(" warning lockstep-origin: a\\nb\\x1b[31m\\xff\n"));
+    assert_true(out[10] == 'T' && out[19] == '.' && out[23] == 'Z');
+    assert_string_equal(out + 24, " warning lockstep-origin: a\\nb\\x1b[31m\\xff\n");
+    assert_string_equal(logged(LOG_DEBUG, "dropped"), "");
+    log_setup(LOG_INFO, NULL, 0);
+    assert_string_equal(logged(LOG_INFO, "plain again"), "plain again\n");
+}
+
+static void test_json_format(void **state)
+{
+    static const struct log_fields fields = {.event = "push", .database = "a\"b.db", .client = "worker", .instance = "\xff", .peer = "10.0.0.1:4",
+                                             .outcome = "NONE", .version = 7};
+    static const struct log_fields end = {.is_end = 1, .received = 18446744073709551615u};
+    static const char head[] = "{\"time\":\"2026-11-21T20:04:06.123Z\"";
+    const char *out;
+
+    (void)state;
+    log_setup(LOG_INFO, "lockstep-origin", 0);
+    log_set_format(LOG_JSON);
+    out = logged(LOG_INFO, "x\"\n\xe2\x82");
+    assert_string_equal(out + strlen(head), ",\"level\":\"info\",\"program\":\"lockstep-origin\",\"message\":\"x\\\"\\n\xef\xbf\xbd\xef\xbf\xbd\"}\n");
+    assert_memory_equal(out, head, strlen("{\"time\":\""));
+    assert_true(out[strlen(head) - 2] == 'Z' && out[strlen(head) - 6] == '.');
+    out = logged_event(LOG_ERROR, &fields, "m");
+    assert_string_equal(out + strlen(head), ",\"level\":\"error\",\"program\":\"lockstep-origin\",\"event\":\"push\",\"database\":\"a\\\"b.db\",\"client\":\"worker\","
+                                            "\"instance\":\"\xef\xbf\xbd\",\"peer\":\"10.0.0.1:4\",\"outcome\":\"NONE\",\"version\":7,\"message\":\"m\"}\n");
+    out = logged_event(LOG_INFO, &end, "");
+    assert_string_equal(out + strlen(head), ",\"level\":\"info\",\"program\":\"lockstep-origin\",\"bytes_sent\":0,\"bytes_received\":18446744073709551615,"
+                                            "\"milliseconds\":0,\"message\":\"\"}\n");
+}
+
+/* The longest of everything, all of it to be escaped: still one whole object. */
+static void test_json_stays_whole(void **state)
+{
+    char text[3001];
+    const struct log_fields fields = {.event = "push", .database = text, .client = text, .instance = text, .peer = text, .outcome = "FOREIGN_LINEAGE",
+                                      .version = UINT64_MAX, .is_end = 1, .sent = UINT64_MAX, .received = UINT64_MAX, .milliseconds = UINT64_MAX};
+    const char *out;
+    size_t len;
+
+    (void)state;
+    memset(text, 1, sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    log_setup(LOG_INFO, text, 0);
+    log_set_format(LOG_JSON);
+    out = logged_event(LOG_INFO, &fields, text);
+    len = strlen(out);
+    assert_true(len > 3500 && len <= 4096);
+    assert_string_equal(out + len - 9, "\\u0001\"}\n");
+    assert_non_null(strstr(out, "\",\"outcome\":\"FOREIGN_LINEAGE\",\"version\":18446744073709551615,\"bytes_sent\""));
+    assert_non_null(strstr(out, "\"milliseconds\":18446744073709551615,\"message\":\"\\u0001"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +243,9 @@ int main(void)
         cmocka_unit_test(test_nul_is_taken_out),
         cmocka_unit_test(test_sanitize_cuts_between_characters),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_text_format),
+        cmocka_unit_test(test_json_format),
+        cmocka_unit_test(test_json_stays_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
