@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "origin/guest.h"
+#include "origin/loop_watch.h"
 #include "origin/notify.h"
 #include "origin/push_queue.h"
 #include "origin/roster.h"
@@ -20,6 +21,7 @@ struct daemon {
     const struct daemon_options *options;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
+    struct loop_watch *watch;    /* NULL where it cannot be had */
     struct listeners *listeners;
     struct tls_context *context; /* for connections that come */
     struct visit_house house;
@@ -126,6 +128,7 @@ static void finish_if_gone(struct daemon *daemon)
     if (daemon->guest_count > 0 || !daemon->are_listeners_closed)
         return;
     push_queue_close(daemon->house.queue);
+    loop_watch_close(daemon->watch);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
 }
@@ -197,6 +200,7 @@ int daemon_run(const struct daemon_options *options, struct error *error)
 
     uv_loop_init(&daemon.loop);
     if (rc == 0) {
+        daemon.watch = loop_watch_new(&daemon.loop);
         daemon.house.queue = push_queue_new(&daemon.loop);
         rc = daemon.house.queue != NULL ? listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error)
                                         : error_set(error, ERR_INTERNAL, "out of memory");
