@@ -2,7 +2,7 @@
  * The states, and the function that makes each move:
  *
  *     IDLE, RELEASED
- *         │ asked to: begin
+ *         │ asked to: begin, lease_give_back
  *         ▼         somebody's: look_at
  *      LOOKING ───────────────────────────────► WAITING
  *         │                                      │   ▲
@@ -21,6 +21,7 @@
  *         ▼         applied, or taken: end_released
  *      RELEASING ─────────────────────────────► RELEASED
  *
+ *    LOOKING ─── an earlier process's, to be released: give_back ───► RELEASING
  *    HELD, RENEWING, RAISING ─── deadline, 404, somebody's record: lose ───► FAILED
  *    LOOKING, WAITING, CLAIMING ─── wait over, store unusable: fail ───────► FAILED
  *    any but FAILED ─── lease_release, nothing left to write: end_released ──► RELEASED
@@ -86,6 +87,8 @@ static void put_done(struct lease *lease, uint64_t now, uint64_t since, const ch
 static void check_own(struct lease *lease, uint64_t now);
 static void refused(struct lease *lease, uint64_t now, enum lease_io again, uint32_t retry_after);
 static void look_at(struct lease *lease, uint64_t now);
+static void give_back(struct lease *lease, uint64_t now);
+static int is_mine(const struct lease *lease);
 static int claimable(const struct lease *lease, uint64_t now);
 static uint64_t token_taken(const struct lease *lease);
 static void settle(struct lease *lease, uint64_t now);
@@ -150,6 +153,7 @@ static void begin(struct lease *lease, uint64_t now)
         lease->floor = lease->token;
     lease->want_release = 0;
     lease->want_break = 0;
+    lease->want_back = 0;
     lease->waiting_told = 0;
     lease->in_trouble = 0;
     lease->tell = 0;
@@ -163,12 +167,27 @@ static void begin(struct lease *lease, uint64_t now)
     }
 }
 
+void lease_give_back(struct lease *lease, uint64_t token, uint64_t now)
+{
+    if (lease->state != LEASE_IDLE)
+        return;
+    lease->want_back = lease->token = token;
+    lease->acquire_until = now; /* for the store's troubles there is half a minute */
+    move(lease, LEASE_LOOKING);
+    io_at(lease, LEASE_IO_GET_DUE, now);
+}
+
 void lease_raise(struct lease *lease, uint64_t floor, uint64_t now)
 {
     if (floor > lease->floor)
         lease->floor = floor;
     if (lease->state == LEASE_HELD)
         settle(lease, now);
+}
+
+static uint64_t release_limit(const struct lease *lease, uint64_t now)
+{
+    return now + (lease->timeout_ms < RELEASE_LIMIT_MS ? lease->timeout_ms : RELEASE_LIMIT_MS);
 }
 
 /* A write whose fate is not known is first brought to a definite answer: put_done and look_at then
@@ -178,8 +197,7 @@ void lease_release(struct lease *lease, uint64_t now)
     if (lease->state == LEASE_FAILED || lease->state == LEASE_RELEASED || lease->want_release)
         return;
     lease->want_release = 1;
-    lease->release_until =
-        now + (lease->timeout_ms < RELEASE_LIMIT_MS ? lease->timeout_ms : RELEASE_LIMIT_MS);
+    lease->release_until = release_limit(lease, now);
     if (lease->state == LEASE_HELD)
         settle(lease, now);
     else if (lease->state == LEASE_IDLE ||
@@ -422,8 +440,7 @@ static void put_done(struct lease *lease, uint64_t now, uint64_t since, const ch
 static void check_own(struct lease *lease, uint64_t now)
 {
     const struct record *seen = &lease->seen;
-    int mine = lease->exists && seen->kind == RECORD_LEASE &&
-               memcmp(seen->lease_id, lease->me.lease_id, sizeof(seen->lease_id)) == 0;
+    int mine = is_mine(lease);
 
     if (mine && seen->rev == lease->put.rev && seen->token == lease->put.token) {
         put_done(lease, now, lease->put_first_sent, lease->seen_etag);
@@ -468,6 +485,8 @@ static void look_at(struct lease *lease, uint64_t now)
 {
     if (lease->want_release) {
         end_released(lease);
+    } else if (lease->want_back != 0) {
+        give_back(lease, now);
     } else if (token_taken(lease) >= LIMIT_LOCK_TOKEN) {
         error_set(&lease->error, ERR_STORE_UNUSABLE,
                   "the lock has used up its tokens; delete the record, and the origin's fence");
@@ -487,6 +506,34 @@ static void look_at(struct lease *lease, uint64_t now)
     }
 }
 
+/* The object was read. Only the record of the process that we go on for is written over. */
+static void give_back(struct lease *lease, uint64_t now)
+{
+    const struct record *seen = &lease->seen;
+
+    if (!is_mine(lease) || seen->token != lease->want_back) {
+        lose(lease, lease->exists ? "it was taken by " : "the record was deleted",
+             !lease->exists              ? ""
+             : seen->instance[0] != '\0' ? seen->instance
+                                         : "somebody");
+        return;
+    }
+    lease->held_rev = lease->rev = seen->rev;
+    lease->want_release = 1;
+    lease->release_until = release_limit(lease, now);
+    if (seen->held)
+        put_start(lease, LEASE_RELEASING, now);
+    else
+        end_released(lease);
+}
+
+/* Whether the record was written under our lease id. */
+static int is_mine(const struct lease *lease)
+{
+    return lease->exists && lease->seen.kind == RECORD_LEASE &&
+           memcmp(lease->seen.lease_id, lease->me.lease_id, sizeof(lease->me.lease_id)) == 0;
+}
+
 /* Whether nobody can believe to hold the lock, by what was last seen; or we are to take it anyhow.
  */
 static int claimable(const struct lease *lease, uint64_t now)
@@ -495,8 +542,7 @@ static int claimable(const struct lease *lease, uint64_t now)
 
     if (!lease->exists || !lease->seen.held || lease->want_break)
         return 1;
-    if (lease->seen.kind == RECORD_LEASE &&
-        memcmp(lease->seen.lease_id, lease->me.lease_id, sizeof(lease->me.lease_id)) == 0)
+    if (is_mine(lease))
         return 1; /* our own, from an attempt that we gave up believing in */
     return (lease->seen_age_ms >= 0 && (uint64_t)lease->seen_age_ms > limit) ||
            now - lease->seen_since > limit;
@@ -649,7 +695,7 @@ static void move(struct lease *lease, enum lease_state state)
         [LEASE_HELD] = FROM(CLAIMING) | FROM(RENEWING) | FROM(RAISING),
         [LEASE_RENEWING] = FROM(HELD),
         [LEASE_RAISING] = FROM(HELD),
-        [LEASE_RELEASING] = FROM(HELD),
+        [LEASE_RELEASING] = FROM(HELD) | FROM(LOOKING),
         [LEASE_RELEASED] = FROM(IDLE) | FROM(LOOKING) | FROM(WAITING) | FROM(CLAIMING) |
                            FROM(HELD) | FROM(RENEWING) | FROM(RAISING) | FROM(RELEASING),
         [LEASE_FAILED] = FROM(LOOKING) | FROM(WAITING) | FROM(CLAIMING) | FROM(HELD) |

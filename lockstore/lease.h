@@ -90,6 +90,7 @@ struct lease {
     /* What was asked for. */
     int want_release;
     int want_break;
+    uint64_t want_back;     /* the token of an earlier process's lease that is to be released; 0: none */
     uint64_t floor;         /* tokens up to here are taken, the origin says */
     uint64_t acquire_until; /* when waiting for another holder ends */
     uint64_t release_until; /* when trying to release ends */
@@ -140,6 +141,12 @@ void lease_acquire(struct lease *lease, uint64_t now);
 
 /* The same, but whoever holds it loses it. */
 void lease_break(struct lease *lease, uint64_t now);
+
+/*
+ * In LEASE_IDLE: release what an earlier process acquired with our lease id and this token, in one read and one write. It fails with
+ * ERR_LOCK_LOST where the record is not that process's any more; nothing is written then.
+ */
+void lease_give_back(struct lease *lease, uint64_t token, uint64_t now);
 
 /* Tokens up to floor are taken. A held lease gets one above it, and is told as acquired again. */
 void lease_raise(struct lease *lease, uint64_t floor, uint64_t now);

@@ -116,6 +116,12 @@ void lock_release(struct lock *lock)
     pump_soon(lock);
 }
 
+void lock_give_back(struct lock *lock, uint64_t token)
+{
+    lease_give_back(&lock->lease, token, clock_monotonic_ms());
+    pump_soon(lock);
+}
+
 static void pump_soon(struct lock *lock)
 {
     if (!lock->closing)

@@ -82,6 +82,10 @@ void lock_raise(struct lock *lock, uint64_t floor);
  * and the time that the store takes for one operation. After on_failed: nothing. */
 void lock_release(struct lock *lock);
 
+/* Instead of lock_acquire: release what an earlier process acquired, with options.lease_id and this token. on_released, or on_failed with
+ * ERR_LOCK_LOST where somebody has taken or deleted it since. */
+void lock_give_back(struct lock *lock, uint64_t token);
+
 /* Stop at once, leave the record as it is, free the lock, then call closed. Allowed in every state.
  */
 void lock_close(struct lock *lock, void (*closed)(void *arg), void *arg);

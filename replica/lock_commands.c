@@ -98,7 +98,7 @@ static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_
 
     work->token = token;
     memcpy(work->lease_id, lease_id, sizeof(work->lease_id));
-    /* A lock that was broken is free at once: whoever broke it does not want it. To release one, it is taken again first. */
+    /* A lock that was broken is free at once: whoever broke it does not want it. */
     if (work->action == ACQUIRE)
         end(work);
     else
@@ -125,6 +125,8 @@ static void start(struct work *work)
 {
     if (work->action == BREAK)
         lock_break(work->lock);
+    else if (work->action == RELEASE)
+        lock_give_back(work->lock, work->token);
     else
         lock_acquire(work->lock);
 }
@@ -132,21 +134,26 @@ static void start(struct work *work)
 static int read_lease_id(const struct settings *settings, struct work *work, struct error *error)
 {
     if (settings->token > 0 && settings->lease_id != NULL &&
-        hex_decode(settings->lease_id, strlen(settings->lease_id), work->lease_id, sizeof(work->lease_id)) == 0)
+        hex_decode(settings->lease_id, strlen(settings->lease_id), work->lease_id, sizeof(work->lease_id)) == 0) {
+        work->token = settings->token;
         return 0;
+    }
     return error_set(error, ERR_USAGE,
                      "whose lock? give --token N --lease ID, as `lockstep lock acquire` printed them; `lockstep lock break` "
                      "takes it from anybody");
 }
 
 /* Somebody else holds it: say what may be done. */
-static void advise(enum action action, struct error *error)
+static void advise(struct error *error)
 {
     const struct error cause = *error;
 
-    error_set(error, cause.code, "%s; %s", cause.text,
-              action == RELEASE ? "only the --token and --lease of its holder release it; `lockstep lock break` takes it from anybody"
-                                : "wait longer with --lock-wait; if that holder is gone for good, `lockstep lock break` frees the lock");
+    if (cause.code == ERR_LOCK_LOST)
+        error_set(error, cause.code, "%s; only the --token and --lease of its holder release it; `lockstep lock break` takes it from anybody",
+                  cause.text);
+    else if (cause.code == ERR_LOCK_HELD)
+        error_set(error, cause.code, "%s; wait longer with --lock-wait; if that holder is gone for good, `lockstep lock break` frees the lock",
+                  cause.text);
 }
 
 static int act(const struct settings *settings, enum action action, const char *url)
@@ -154,7 +161,7 @@ static int act(const struct settings *settings, enum action action, const char *
     static const struct lock_callbacks callbacks = {on_waiting, on_acquired, NULL, on_failed, on_released};
     struct lock_options options = {.instance = settings->sync.instance,
                                    .timeout_ms = settings->lock_timeout_ms,
-                                   .wait_ms = action == RELEASE ? 0 : settings->lock_wait_ms};
+                                   .wait_ms = settings->lock_wait_ms};
     struct work work = {.action = action};
     uv_loop_t loop;
 
@@ -167,15 +174,14 @@ static int act(const struct settings *settings, enum action action, const char *
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&loop);
-    if (work.error.code == ERR_LOCK_HELD)
-        advise(action, &work.error);
+    advise(&work.error);
     if (work.error.code != ERR_NONE)
         return report_error(settings, &work.error);
     if (action == ACQUIRE)
         report_lease(settings, work.token, work.lease_id);
     else if (!settings->quiet)
         log_line(LOG_INFO, action == BREAK ? "the lock is free; whoever held it is fenced off by token %llu" : "released token %llu",
-                 (unsigned long long)(action == BREAK ? work.token : settings->token));
+                 (unsigned long long)work.token);
     return 0;
 }
 

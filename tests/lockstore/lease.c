@@ -1,12 +1,12 @@
 /*
  * lease: traces of events and what the machine must do at each, as tables of text.
  *
- * An event: acquire, break, raise N, release, tick, or the answer to what is under way:
- *   get ETAG WHO STATE TOKEN rREV AGE     WHO: me, other, third, script, garbage; AGE in ms, -1:
- * not told get absent | get unknown | get refused put ETAG | put 412 | put 409 | put 404 | put
- * unknown [RETRY_AFTER] | put refused Expected: all that lease_tick gives until it waits: GET, PUT
- * CONDITION STATE TOKEN rREV, WAITING WHO, ACQUIRED TOKEN, DOUBTFUL, FAILED CODE, RELEASED CODE,
- * and until when it waits ("-": for an answer alone; "pause": for a jittered time). The event
+ * An event: acquire, break, raise N, release, back N (lease_give_back), tick, or the answer to what
+ * is under way: get ETAG WHO STATE TOKEN rREV AGE     WHO: me, other, third, script, garbage; AGE
+ * in ms, -1: not told get absent | get unknown | get refused put ETAG | put 412 | put 409 | put 404
+ * | put unknown [RETRY_AFTER] | put refused Expected: all that lease_tick gives until it waits:
+ * GET, PUT CONDITION STATE TOKEN rREV, WAITING WHO, ACQUIRED TOKEN, DOUBTFUL, FAILED CODE, RELEASED
+ * CODE, and until when it waits ("-": for an answer alone; "pause": for a jittered time). The event
  * `pause` ticks at that time.
  */
 #include <setjmp.h>
@@ -334,6 +334,38 @@ static const struct trace traces[] = {
       {1000, "tick", "GET, -"},
       {1010, "get e1 other held 7 r10 5", "PUT e1 held 8 r2, -"},
       {1030, "put e2", "ACQUIRED 8, 21010"}}},
+    {"release of an earlier process's lease: one read, one write, whatever else is stale by now",
+     0,
+     {{0, "back 7", "GET, -"},
+      {10, "get e1 me held 7 r3 900000", "PUT e1 released 7 r4, 30010"},
+      {20, "put e2", "RELEASED NONE, -"},
+      {30, "acquire", "PUT e2 held 8 r5, -"}}},
+    {"the same, its answer lost",
+     0,
+     {{0, "back 7", "GET, -"},
+      {10, "get e1 me held 7 r3 5", "PUT e1 released 7 r4, 30010"},
+      {20, "put unknown", "pause"},
+      {0, "pause", "PUT e1 released 7 r4, 30010"},
+      {300, "put 412", "GET, 30010"},
+      {310, "get e2 me released 7 r4 5", "RELEASED NONE, -"}}},
+    {"the same, and somebody was faster",
+     0,
+     {{0, "back 7", "GET, -"},
+      {10, "get e1 me held 7 r3 5", "PUT e1 released 7 r4, 30010"},
+      {20, "put 412", "GET, 30010"},
+      {310, "get e2 other held 8 r1 5", "RELEASED LOCK_LOST, -"}}},
+    {"an earlier process's lease that was released already",
+     0,
+     {{0, "back 7", "GET, -"}, {10, "get e1 me released 7 r3 5", "RELEASED NONE, -"}}},
+    {"an earlier process's lease that somebody has taken since",
+     0,
+     {{0, "back 7", "GET, -"}, {10, "get e1 other held 8 r1 5", "FAILED LOCK_LOST, -"}}},
+    {"an earlier process's lease with another token",
+     0,
+     {{0, "back 7", "GET, -"}, {10, "get e1 me held 8 r1 5", "FAILED LOCK_LOST, -"}}},
+    {"an earlier process's lease that was deleted since",
+     0,
+     {{0, "back 7", "GET, -"}, {10, "get absent", "FAILED LOCK_LOST, -"}}},
     {"raise above what the origin has seen",
      0,
      {{0, "acquire", "GET, -"},
@@ -514,6 +546,8 @@ static void run_trace(const struct trace *trace)
             lease_break(&lease, now);
         else if (strcmp(step->event, "release") == 0)
             lease_release(&lease, now);
+        else if (sscanf(step->event, "back %llu", &number) == 1)
+            lease_give_back(&lease, number, now);
         else if (sscanf(step->event, "raise %llu", &number) == 1)
             lease_raise(&lease, number, now);
         else if (strncmp(step->event, "get ", 4) == 0 || strncmp(step->event, "put ", 4) == 0)

@@ -44,7 +44,7 @@ exec '{cli.ORIGIN}' --lock-url '{self.url}' "$@"
         self.assert_refused(self.push(*held), "FENCED", "another holder")
         held = self.acquire()
         self.release(held)
-        self.assert_refused(self.push(*held), "FENCED", "another holder")  # released by another process: taken once more for that
+        self.assert_refused(self.push(*held), "FENCED", "was released")
         held = self.acquire()
         self.delete()
         self.assert_refused(self.push(*held), "FENCED", "deleted")

@@ -368,7 +368,7 @@ class LockCommands(Run):
         told = self.assert_status(self.lockstep("lock", "acquire", "--instance", "me", self.lock), 0).stdout.split()
         self.assert_status(self.lockstep("lock", "acquire", "--lock-wait", "0", self.lock), "LOCK_HELD", "me", self.lock)
         other = ["--token", "1", "--lease", "00" * 16]
-        self.assert_status(self.lockstep("lock", "release", self.lock, *other), "LOCK_HELD", "me", "lock break")
+        self.assert_status(self.lockstep("lock", "release", self.lock, *other), "LOCK_LOST", "me", "lock break")
         self.assertEqual(self.lock_state(), "held")
         self.assert_status(self.lockstep("lock", "break", self.lock), 0, "the lock is free")
         self.assert_free()
