@@ -1,10 +1,12 @@
 #include "origin/guest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <uv.h>
 
 #include "origin/visit.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/link/link.h"
@@ -19,7 +21,10 @@ struct guest {
     struct conversation *conversation; /* NULL when it is over */
     struct link *link;                 /* NULL when it is gone */
     uv_timer_t deadline;
-    struct error end;                  /* how the conversation ended */
+    struct error end;                /* how the conversation ended */
+    struct conversation_stats stats; /* what crossed by then */
+    uint64_t began;                  /* clock_monotonic_ms */
+    char peer[128];                  /* the client's address */
 };
 
 static void deadline_cb(uv_timer_t *timer);
@@ -72,9 +77,9 @@ static void on_end(void *user, const struct error *error, const struct conversat
 {
     struct guest *guest = user;
 
-    (void)stats;
     guest->conversation = NULL;
     guest->end = *error;
+    guest->stats = *stats;
     uv_close((uv_handle_t *)&guest->deadline, deadline_closed_cb);
 }
 
@@ -98,12 +103,14 @@ static void give_up(struct guest *guest, const struct error *error)
         uv_close((uv_handle_t *)&guest->deadline, deadline_closed_cb);
 }
 
-int guest_new(struct guest **guest, uv_stream_t *listener, const struct guest_options *options, struct error *error)
+int guest_new(struct guest **guest, uv_stream_t *listener, const struct guest_options *options,
+              struct error *error)
 {
     static const struct link_callbacks callbacks = {on_open, on_bytes, on_drain, NULL, on_close};
     struct guest *new = calloc(1, sizeof(*new));
     const struct conversation_options conversation_options = {.far_side = "the replica",
-                                                              .idle_timeout_ms = options->idle_timeout_ms,
+                                                              .idle_timeout_ms =
+                                                                  options->idle_timeout_ms,
                                                               .on_end = on_end,
                                                               .place = place,
                                                               .user = new};
@@ -113,17 +120,21 @@ int guest_new(struct guest **guest, uv_stream_t *listener, const struct guest_op
     if (new == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->options = *options;
+    new->began = clock_monotonic_ms();
     uv_timer_init(listener->loop, &new->deadline);
     new->deadline.data = new;
     rc = visit_new(&new->visit, options->house, on_turn, new, error);
     if (rc == 0)
-        rc = conversation_new(&new->conversation, listener->loop, visit_party(new->visit), &conversation_options, error);
+        rc = conversation_new(&new->conversation, listener->loop, visit_party(new->visit),
+                              &conversation_options, error);
     if (rc == 0)
-        rc = link_tls_accept(listener, &callbacks, new, options->context, options->handshake_timeout_ms, &new->link, error);
+        rc = link_tls_accept(listener, &callbacks, new, options->context,
+                             options->handshake_timeout_ms, &new->link, error);
     if (rc != 0) {
         give_up(new, error);
         return rc;
     }
+    snprintf(new->peer, sizeof(new->peer), "%s", link_name(new->link));
     uv_timer_start(&new->deadline, deadline_cb, options->handshake_timeout_ms, 0);
     conversation_attach(new->conversation, new->link);
     *guest = new;
@@ -143,12 +154,34 @@ static void deadline_cb(uv_timer_t *timer)
     conversation_cancel(guest->conversation, &error);
 }
 
+/* Who it was, from where, what crossed, how it ended. */
+static void log_end(const struct guest *guest)
+{
+    struct log_fields fields = {.event = "end",
+                                .outcome = error_name(guest->end.code),
+                                .is_end = 1,
+                                .sent = guest->stats.sent,
+                                .received = guest->stats.received,
+                                .milliseconds = clock_monotonic_ms() - guest->began};
+    int is_known = visit_is_known(guest->visit);
+
+    visit_log_fields(guest->visit, &fields);
+    fields.peer = guest->peer;
+    log_event(guest->end.code == ERR_INTERNAL ? LOG_ERROR : LOG_INFO, &fields,
+              "%s%s%s is gone after %llu ms: %llu bytes received, %llu sent%s%s",
+              is_known ? fields.client : "", is_known ? " from " : "", guest->peer,
+              (unsigned long long)fields.milliseconds, (unsigned long long)fields.received,
+              (unsigned long long)fields.sent, guest->end.code != ERR_NONE ? ": " : "",
+              guest->end.text);
+}
+
 static void deadline_closed_cb(uv_handle_t *handle)
 {
     struct guest *guest = handle->data;
 
-    if (guest->end.code != ERR_NONE)
-        log_line(guest->end.code == ERR_INTERNAL ? LOG_ERROR : LOG_INFO, "%s", guest->end.text);
+    /* Where guest_new failed nobody came. */
+    if (guest->options.on_gone != NULL)
+        log_end(guest);
     visit_free(guest->visit);
     if (guest->options.on_gone != NULL)
         guest->options.on_gone(guest, guest->options.user);

@@ -20,7 +20,7 @@
 /* A replica that says nothing for this long is gone; its snapshot must not hold up the WAL's checkpoint for ever. */
 #define IDLE_TIMEOUT_MS 120000
 
-enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_HISTORY, OPTION_LOCK_URL, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_STDIO, OPTION_ROOT, OPTION_ALLOW, OPTION_TIMEOUT, OPTION_LEVEL, OPTION_HISTORY, OPTION_LOCK_URL, OPTION_LOG_FORMAT, OPTION_VERBOSE, OPTION_VERSION, OPTION_HELP };
 
 static const struct option table[] = {
     [OPTION_STDIO] = {"stdio", NULL, "serve PATH over stdin and stdout; what SSH starts"},
@@ -30,6 +30,7 @@ static const struct option table[] = {
     [OPTION_LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
     [OPTION_HISTORY] = {"history-bytes", "N", "how much the page-version log may hold, for small pulls; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
     [OPTION_LOCK_URL] = {"lock-url", "URL", "the database's lock, s3://bucket/key or file:///path: take pushes only from who\nholds it by the store's own word, not by the fencing token alone"},
+    [OPTION_LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr; default: the bare text,\nwhich the replica shows as the far side's"},
     [OPTION_VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"h|help|?", NULL, "print this"},
@@ -47,6 +48,7 @@ struct settings {
     struct session_options session;
     const char *root;
     const char *path;
+    enum log_format log_format;
     int stdio;
     int verbose;
     int done; /* --help or --version: nothing more to do */
@@ -102,6 +104,10 @@ static int read_option(struct settings *settings, int row, const char *value, in
     case OPTION_LOCK_URL:
         rc = lock_check_url(value, error);
         settings->session.lock_url = value;
+        break;
+    case OPTION_LOG_FORMAT:
+        if (log_read_format(value, &settings->log_format) != 0)
+            rc = error_set(error, ERR_USAGE, "--log-format: \"%s\" is neither text nor json", value);
         break;
     case OPTION_VERBOSE:
         settings->verbose++;
@@ -251,6 +257,7 @@ int main(int argc, char **argv)
     rc = read_command_line(argc, argv, &settings, &error);
 
     log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
+    log_set_format(settings.log_format);
     if (rc != 0) {
         log_line(LOG_ERROR, "%s", error.text);
         return error_exit_status(rc);

@@ -35,6 +35,7 @@ enum {
     TIMEOUT,
     LEVEL,
     HISTORY,
+    LOG_FORMAT,
     VERBOSE,
     HELP
 };
@@ -56,6 +57,7 @@ static const struct option table[] = {
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database; default 30s"},
     [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
     [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
+    [LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr; default text"},
     [VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
     [HELP] = {"h|help|?", NULL, "print this"},
     {NULL, NULL, NULL},
@@ -69,6 +71,7 @@ static const char usage[] = "lockstep-origin serve --listen ADDRESS --cert FILE 
 
 struct settings {
     struct daemon_options daemon;
+    enum log_format log_format;
     int verbose;
     int help;
 };
@@ -155,6 +158,10 @@ static int read_option(struct settings *settings, int row, const char *value, st
         return read_duration("handshake-timeout", value, &daemon->handshake_timeout_ms, error);
     case IDLE:
         return read_duration("idle-timeout", value, &daemon->idle_timeout_ms, error);
+    case LOG_FORMAT:
+        if (log_read_format(value, &settings->log_format) != 0)
+            return error_set(error, ERR_USAGE, "--log-format: \"%s\" is neither text nor json", value);
+        return 0;
     case VERBOSE:
         settings->verbose++;
         return 0;
@@ -207,11 +214,15 @@ int command_serve(int argc, char **argv)
                                            .max_connections = MAX_CONNECTIONS,
                                            .max_per_client = MAX_PER_CLIENT,
                                            .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
-                                           .idle_timeout_ms = IDLE_TIMEOUT_MS}};
+                                           .idle_timeout_ms = IDLE_TIMEOUT_MS},
+                                .log_format = LOG_TEXT};
     struct error error = {0};
     int rc = read_command_line(argc, argv, &settings, &error);
 
     log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
+    /* Whoever typed a command line that is wrong reads it at a terminal. */
+    if (rc == 0 || settings.log_format == LOG_JSON)
+        log_set_format(settings.log_format);
     if (rc == 0 && settings.help) {
         fputs(usage, stdout);
         option_print_help(table, stdout);

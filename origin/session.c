@@ -51,6 +51,19 @@ void session_move(struct session *session, enum session_stage stage)
     }
 }
 
+struct log_fields session_log_fields(const struct session *session, const char *event,
+                                     uint64_t version)
+{
+    const struct session_names *names = &session->options.names;
+
+    return (struct log_fields){.event = event,
+                               .database = names->database,
+                               .client = names->client,
+                               .instance = names->instance,
+                               .peer = names->peer,
+                               .version = version};
+}
+
 /* ---- HELLO ---- */
 
 /* Open and scan, with the database's own key, or the one that is offered. */
@@ -285,6 +298,7 @@ int session_new(struct session **session, const struct session_options *options,
         return error_set(error, ERR_INTERNAL, "out of memory");
     }
     new->party.methods = &methods;
+    new->options.names = options->names;
     new->options.may_pull = options->may_pull;
     new->options.may_push = options->may_push;
     new->options.timeout_ms = options->timeout_ms;

@@ -8,10 +8,20 @@
 #include <stdint.h>
 
 struct error;
+struct log_fields;
 struct party;
 struct session;
 
+/* For logs and metrics: who this is about. Texts are borrowed, outlive the session, and may be NULL. */
+struct session_names {
+    const char *database; /* as replicas call it */
+    const char *client;   /* the name that was proven */
+    const char *instance; /* what the replica calls itself */
+    const char *peer;     /* its address */
+};
+
 struct session_options {
+    struct session_names names;
     const char *path;    /* of the canonical database; may be missing; copied */
     int may_pull;
     int may_push;

@@ -52,6 +52,7 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
 {
     struct local_copy *copy = &session->copy;
     struct message message = {.type = MESSAGE_END};
+    struct log_fields fields;
     uint64_t version = 0;
     int rc = check_pull(session, pull, error);
 
@@ -68,8 +69,9 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
         rc = sidecar_observe(copy->sidecar, copy->geometry.root, &version, error);
     if (rc != 0)
         return rc;
-    log_line(LOG_INFO, "%s pulls version %llu of %s", pull->instance, (unsigned long long)version,
-             copy->path);
+    fields = session_log_fields(session, "pull", version);
+    log_event(LOG_INFO, &fields, "%s pulls version %llu of %s", pull->instance, (unsigned long long)version,
+              copy->path);
     if (memcmp(pull->geometry.root, copy->geometry.root, ROOT_SIZE) == 0) {
         message.end.geometry = copy->geometry;
         message.end.version = version;
@@ -106,8 +108,10 @@ int session_speak_pages(struct session *session, struct buffer *out, struct erro
 
 int session_hear_receipt(struct session *session, const struct message_receipt *receipt)
 {
-    log_line(LOG_INFO, "version %llu of %s arrived", (unsigned long long)receipt->version,
-             session->copy.path);
+    const struct log_fields fields = session_log_fields(session, "arrived", receipt->version);
+
+    log_event(LOG_INFO, &fields, "version %llu of %s arrived", (unsigned long long)receipt->version,
+              session->copy.path);
     session_move(session, FINISHED);
     return 0;
 }

@@ -276,6 +276,7 @@ int session_hear_push(struct session *session, const struct message_push *push, 
 
 int session_speak_apply(struct session *session, struct buffer *out, struct error *error)
 {
+    struct log_fields fields;
     int rc =
         check_lease(session, error); /* once more: the pages may have been hours on their way */
 
@@ -288,8 +289,9 @@ int session_speak_apply(struct session *session, struct buffer *out, struct erro
     if (rc != 0)
         return rc;
     history_end(session->history);
-    log_line(LOG_INFO, "%s pushed version %llu of %s: %u pages", session->record.instance,
-             (unsigned long long)session->record.version, session->copy.path,
-             receiver_pages(session->receiver));
+    fields = session_log_fields(session, "push", session->record.version);
+    log_event(LOG_INFO, &fields, "%s pushed version %llu of %s: %u pages", session->record.instance,
+              (unsigned long long)session->record.version, session->copy.path,
+              receiver_pages(session->receiver));
     return speak_receipt(session, out, error);
 }

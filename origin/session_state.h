@@ -6,6 +6,7 @@
 #define LOCKSTEP_ORIGIN_SESSION_STATE_H
 
 #include "origin/session.h"
+#include "protocol/base/log.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "protocol/wire/message.h"
@@ -51,6 +52,10 @@ void session_move(struct session *session, enum session_stage stage);
 /* What was scanned does not hold any more: scan again and keep the door shut until the replica has
  * decided. */
 void session_greet_again(struct session *session);
+
+/* What a log line about the session tells beside its text. */
+struct log_fields session_log_fields(const struct session *session, const char *event,
+                                     uint64_t version);
 
 /* Open the page-version log, unless it is open. The errors of history_open. */
 int session_open_history(struct session *session, struct error *error);

@@ -20,6 +20,8 @@ struct visit {
     const struct visit_house *house;
     char address[128];
     struct tls_peer peer;
+    char instance[129];
+    char database[129];
     struct roster_entry entry;
     atomic_int is_known;
     char *path;              /* of the database, resolved; NULL before OPEN */
@@ -44,6 +46,7 @@ static int mirror(struct visit *visit, int rc)
 static int open_database(struct visit *visit, const struct message_open *open, struct error *error)
 {
     struct session_options options = visit->house->session;
+    struct log_fields fields = {0};
     int rc;
 
     if (open->protocol != PROTOCOL_VERSION)
@@ -56,10 +59,16 @@ static int open_database(struct visit *visit, const struct message_open *open, s
     if (rc != 0)
         return rc;
     options.path = visit->path;
+    options.names = (struct session_names){.database = visit->database,
+                                           .client = visit->entry.who,
+                                           .instance = visit->instance,
+                                           .peer = visit->address};
     options.may_pull = visit->entry.may_pull;
     options.may_push = visit->entry.may_push;
     visit->ticket.path = visit->path;
-    log_line(LOG_INFO, "%s (%s, from %s) opens %s", visit->entry.who, open->instance, visit->address, open->name);
+    visit_log_fields(visit, &fields);
+    fields.event = "open";
+    log_event(LOG_INFO, &fields, "%s (%s, from %s) opens %s", visit->entry.who, open->instance, visit->address, open->name);
     return session_new(&visit->session, &options, error);
 }
 
@@ -72,6 +81,8 @@ static int hear_open(struct visit *visit, const struct message *message, struct 
     rc = roster_enter(visit->house->roster, &visit->entry, &visit->peer, message->open.token, error);
     if (rc == ERR_AUTH)
         return error_wrap(error, "%s was not let in", visit->address);
+    snprintf(visit->instance, sizeof(visit->instance), "%s", message->open.instance);
+    snprintf(visit->database, sizeof(visit->database), "%s", message->open.name);
     visit->party.is_mute = 0;
     atomic_store(&visit->is_known, 1);
     if (rc == 0)
@@ -155,6 +166,14 @@ void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char
 {
     snprintf(visit->address, sizeof(visit->address), "%s", address);
     visit->peer = *peer;
+}
+
+void visit_log_fields(const struct visit *visit, struct log_fields *fields)
+{
+    fields->client = visit->entry.who;
+    fields->instance = visit->instance;
+    fields->database = visit->database;
+    fields->peer = visit->address;
 }
 
 struct party *visit_party(struct visit *visit)

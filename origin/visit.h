@@ -14,6 +14,7 @@
 
 struct catalog;
 struct error;
+struct log_fields;
 struct party;
 struct push_queue;
 struct roster;
@@ -40,6 +41,9 @@ void visit_free(struct visit *visit);
 
 /* What the client's certificate says, and its address, for logs. Before anything was heard. */
 void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char *address);
+
+/* Who it is, as far as that is known, for a line of the log. While no job is at work. */
+void visit_log_fields(const struct visit *visit, struct log_fields *fields);
 
 struct party *visit_party(struct visit *visit);
 

@@ -34,6 +34,14 @@ void log_setup(enum log_level level, const char *prefix, int stamp)
     snprintf(config.prefix, sizeof(config.prefix), "%s", prefix != NULL ? prefix : "");
 }
 
+int log_read_format(const char *name, enum log_format *format)
+{
+    if (strcmp(name, "text") != 0 && strcmp(name, "json") != 0)
+        return -1;
+    *format = name[0] == 't' ? LOG_TEXT : LOG_JSON;
+    return 0;
+}
+
 void log_set_format(enum log_format format)
 {
     config.format = format;

@@ -41,6 +41,9 @@ struct log_fields {
  */
 void log_setup(enum log_level level, const char *prefix, int stamp);
 
+/* "text" or "json". -1 for anything else. */
+int log_read_format(const char *name, enum log_format *format);
+
 /* From now on. log_setup makes it LOG_PLAIN. */
 void log_set_format(enum log_format format);
 

@@ -149,6 +149,13 @@ static void name_client(struct tls_link *self)
     if (address.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
 
+        /* IPv4 through an IPv6 socket, ::ffff:10.1.2.3. */
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof(text));
+            snprintf(self->link.name, sizeof(self->link.name), "%s:%d", text,
+                     ntohs(in6->sin6_port));
+            return;
+        }
         inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
         snprintf(self->link.name, sizeof(self->link.name), "[%s]:%d", text, ntohs(in6->sin6_port));
     } else {

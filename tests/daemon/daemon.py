@@ -60,7 +60,7 @@ class Daemon:
         self.log_file = tempfile.TemporaryFile()
         self.process = subprocess.Popen([ORIGIN, "serve", "-v", *words], stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=self.log_file, env=dict(os.environ, **(env or {})), **kwargs)
-        self.wait_for("ready\n")
+        self.wait_for("ready")
 
     def log(self):
         self.log_file.flush()
