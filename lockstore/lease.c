@@ -313,6 +313,10 @@ static void compose(struct lease *lease, int64_t wall)
     lease->put.held = lease->state != LEASE_RELEASING;
     if (lease->exists && lease->seen.kind != RECORD_UNKNOWN)
         lease->put.stamp = lease->seen.stamp;
+    if (lease->state == LEASE_CLAIMING) {
+        lease->had_former = lease->exists;
+        lease->former = lease->seen;
+    }
     lease->put.token = lease->token;
     if (lease->state == LEASE_CLAIMING || lease->state == LEASE_RAISING)
         lease->put.token = token_taken(lease) + 1;

@@ -83,6 +83,8 @@ struct lease {
     /* What we hold. */
     uint64_t token;
     uint64_t held_rev;    /* of the record that made it so */
+    int had_former;       /* whether `former` says anything */
+    struct record former; /* the record that ours took the place of when we acquired it */
     uint64_t deadline;    /* from here on it is not ours */
     uint64_t doubtful_at; /* from here on nothing new should be started */
     uint64_t renew_at;

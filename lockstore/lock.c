@@ -264,6 +264,13 @@ static void timer_closed(uv_handle_t *handle)
         closed(arg);
 }
 
+void lock_former(const struct lock *lock, struct lock_holder *holder)
+{
+    memset(holder, 0, sizeof(*holder));
+    if (lock->lease.had_former)
+        holder_from(holder, &lock->lease.former, -1);
+}
+
 int lock_look(struct uv_loop_s *loop, const char *url,
               void (*done)(void *arg, const struct lock_holder *holder, const struct error *error),
               void *arg, struct error *error)

@@ -64,6 +64,9 @@ int lock_new(struct lock **lock, struct uv_loop_s *loop, const char *url,
              const struct lock_options *options, const struct lock_callbacks *callbacks, void *user,
              struct error *error);
 
+/* Once it is ours: the record that ours took the place of, with held for one that was not released. exists is 0 where there was none. */
+void lock_former(const struct lock *lock, struct lock_holder *holder);
+
 /* Start to acquire, first or after on_released. Renewals go on by themselves afterwards, until
  * release, close or loss. */
 void lock_acquire(struct lock *lock);

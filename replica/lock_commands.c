@@ -85,9 +85,8 @@ static void end(struct work *work)
 
 static void on_waiting(void *user, const struct lock_holder *holder)
 {
-    struct work *work = user;
+    const struct work *work = user;
 
-    work->former = *holder;
     if (work->action == ACQUIRE)
         log_line(LOG_INFO, "waiting: held by %s, token %llu", holder->instance, (unsigned long long)holder->token);
 }
@@ -98,6 +97,7 @@ static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_
 
     work->token = token;
     memcpy(work->lease_id, lease_id, sizeof(work->lease_id));
+    lock_former(work->lock, &work->former);
     /* A lock that was broken is free at once: whoever broke it does not want it. */
     if (work->action == ACQUIRE)
         end(work);
@@ -179,9 +179,10 @@ static int act(const struct settings *settings, enum action action, const char *
         return report_error(settings, &work.error);
     if (action == ACQUIRE)
         report_lease(settings, work.token, work.lease_id);
+    else if (action == BREAK)
+        report_break(settings, &work.former, work.token);
     else if (!settings->quiet)
-        log_line(LOG_INFO, action == BREAK ? "the lock is free; whoever held it is fenced off by token %llu" : "released token %llu",
-                 (unsigned long long)work.token);
+        log_line(LOG_INFO, "released token %llu", (unsigned long long)work.token);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "protocol/base/hex.h"
+#include "protocol/base/instance.h"
 #include "protocol/base/log.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
@@ -111,19 +112,30 @@ void report_digests(const struct settings *settings, const struct transfer_outco
         printf("origin %s\nlocal  %s\n", there, here);
 }
 
-void report_holder(const struct settings *settings, const struct lock_holder *holder)
+/* The record in a lock as an object. */
+static json_t *holder_object(const struct lock_holder *holder)
 {
-    const char *state = !holder->held ? "free" : holder->foreign ? "held by a script" : "held";
     char lease_id[2 * LOCK_LEASE_ID_SIZE + 1] = "";
+    char region[INSTANCE_MAX + 1];
 
     if (holder->exists && !holder->foreign)
         hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id);
+    return json_pack("{s:b, s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:s, s:f, s:f}", "exists", holder->exists, "held", holder->held,
+                     "foreign", holder->foreign, "instance", holder->instance, "region",
+                     instance_region(holder->instance, region, sizeof(region)), "host", holder->host, "pid",
+                     (json_int_t)holder->pid, "token", (json_int_t)holder->token, "lease", lease_id, "timeout_seconds",
+                     (double)holder->timeout_ms / 1000, "age_seconds",
+                     holder->age_ms >= 0 ? (double)holder->age_ms / 1000 : -1.0);
+}
+
+void report_holder(const struct settings *settings, const struct lock_holder *holder)
+{
+    const char *state = !holder->held ? "free" : holder->foreign ? "held by a script" : "held";
+    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1];
+    char region[INSTANCE_MAX + 1];
+
     if (settings->json) {
-        print_json(json_pack("{s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:s, s:f, s:f}", "exists", holder->exists, "held", holder->held,
-                             "foreign", holder->foreign, "instance", holder->instance, "host", holder->host, "pid",
-                             (json_int_t)holder->pid, "token", (json_int_t)holder->token, "lease", lease_id, "timeout_seconds",
-                             (double)holder->timeout_ms / 1000, "age_seconds",
-                             holder->age_ms >= 0 ? (double)holder->age_ms / 1000 : -1.0));
+        print_json(holder_object(holder));
         return;
     }
     if (!holder->exists) {
@@ -132,14 +144,35 @@ void report_holder(const struct settings *settings, const struct lock_holder *ho
     }
     printf("state:    %s\n", state);
     printf("instance: %s\n", holder->instance);
+    if (instance_region(holder->instance, region, sizeof(region))[0] != '\0')
+        printf("region:   %s\n", region);
     if (!holder->foreign) {
         printf("host:     %s, process %lld\n", holder->host, (long long)holder->pid);
         printf("token:    %llu\n", (unsigned long long)holder->token);
-        printf("lease:    %s\n", lease_id);
+        printf("lease:    %s\n", hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id));
     }
     printf("timeout:  %.3g s\n", (double)holder->timeout_ms / 1000);
     if (holder->age_ms >= 0)
         printf("age:      %.1f s, by the store's clock\n", (double)holder->age_ms / 1000);
+}
+
+void report_break(const struct settings *settings, const struct lock_holder *former, uint64_t token)
+{
+    if (settings->json) {
+        print_json(json_pack("{s:I, s:o}", "token", (json_int_t)token, "fenced", holder_object(former)));
+        return;
+    }
+    if (settings->quiet)
+        return;
+    if (!former->held)
+        log_line(LOG_INFO, "the lock is free; it was before, and nobody lost it");
+    else if (former->foreign)
+        log_line(LOG_INFO, "the lock is free; it was taken from %s, a script, which no token fences off: see that it does not push",
+                 former->instance[0] != '\0' ? former->instance : "somebody");
+    else
+        log_line(LOG_INFO, "the lock is free; it was taken from %s on %s, process %lld: its token %llu is fenced off by token %llu",
+                 former->instance, former->host, (long long)former->pid, (unsigned long long)former->token,
+                 (unsigned long long)token);
 }
 
 void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])

@@ -26,6 +26,9 @@ void report_digests(const struct settings *settings, const struct transfer_outco
 void report_holder(const struct settings *settings, const struct lock_holder *holder);
 void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE]);
 
+/* `lock break`: whom it fenced off, on stderr; with --json on stdout the record that was there, as `lock show` has it, and the new token. */
+void report_break(const struct settings *settings, const struct lock_holder *former, uint64_t token);
+
 /* sqlite3_rsync's own lines, on stdout: with -v what was sent and received, the size and the speedup; with -vvv counts. */
 void report_sqlite3_rsync(const struct settings *settings, const struct transfer_outcome *outcome);
 

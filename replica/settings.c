@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/instance.h"
 #include "protocol/base/options.h"
 #include "protocol/link/endpoint.h"
 
@@ -250,23 +251,6 @@ static int read_value(struct settings *settings, int row, const char *value, str
     }
 }
 
-static void default_instance(char *out, size_t out_size)
-{
-    const char *given = getenv("LOCKSTEP_INSTANCE");
-    const char *machine = getenv("FLY_MACHINE_ID");
-    const char *region = getenv("FLY_REGION");
-    char host[65] = "";
-
-    if (given != NULL && given[0] != '\0') {
-        snprintf(out, out_size, "%s", given);
-    } else if (machine != NULL && machine[0] != '\0') {
-        snprintf(out, out_size, "%s%s%s", region != NULL ? region : "", region != NULL ? "-" : "", machine);
-    } else {
-        gethostname(host, sizeof(host) - 1);
-        snprintf(out, out_size, "%s-%ld", host, (long)getpid());
-    }
-}
-
 static void set_defaults(struct settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
@@ -276,7 +260,7 @@ static void set_defaults(struct settings *settings)
     settings->lock_wait_ms = LOCK_WAIT_MS;
     settings->lock_timeout_ms = LOCK_TIMEOUT_MS;
     settings->kill_after_ms = KILL_AFTER_MS;
-    default_instance(settings->sync.instance, sizeof(settings->sync.instance));
+    instance_default(settings->sync.instance);
 }
 
 /* An option that is unknown here may be another command's: say whose. */

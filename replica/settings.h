@@ -46,7 +46,7 @@ struct settings {
 
 /*
  * Read argv[first …] as the options and arguments of a command. ERR_USAGE. Strings point into argv. Defaults are filled in, among them the
- * instance: --instance, else LOCKSTEP_INSTANCE, FLY_MACHINE_ID with FLY_REGION, or host name and process id.
+ * instance: --instance, else instance_default.
  */
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error);
 

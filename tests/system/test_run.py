@@ -54,10 +54,10 @@ class Run(cli.Case):
 
 class OneRun(Run):
     def test_steps_are_lines_with_the_instance(self):
-        result = self.assert_status(self.run_job(*cli.INCREMENT, env={"LOCKSTEP_INSTANCE": "iad-148e"}), 0)
+        result = self.assert_status(self.run_job(*cli.INCREMENT, env={"LOCKSTEP_INSTANCE": "iad/148e"}), 0)
         lines = result.stderr.splitlines()
         for line in lines:
-            self.assertRegex(line, r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ iad-148e: ")
+            self.assertRegex(line, r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ iad/148e: ")
         steps = ["acquiring the lock " + self.lock, "lock acquired, token 1", "pulled version", "starting the job",
                  "the job ended with status 0", "pushed version", "lock released"]
         found = [next(i for i, line in enumerate(lines) if step in line) for step in steps]
@@ -67,7 +67,7 @@ class OneRun(Run):
 
     def test_instance_by_option_variable_or_machine(self):
         for env, options, name in (({"LOCKSTEP_INSTANCE": "a"}, ["--instance", "b"], "b"),
-                                   ({"LOCKSTEP_INSTANCE": None, "FLY_MACHINE_ID": "148e", "FLY_REGION": "ams"}, [], "ams-148e"),
+                                   ({"LOCKSTEP_INSTANCE": None, "FLY_MACHINE_ID": "148e", "FLY_REGION": "ams", "FLY_APP_NAME": "web"}, [], "ams/web/148e"),
                                    ({"LOCKSTEP_INSTANCE": None}, [], os.uname().nodename + "-")):
             result = self.assert_status(self.run_job("true", options=options, env=env), 0)
             self.assertIn(f" {name}", result.stderr.splitlines()[0])
@@ -370,8 +370,11 @@ class LockCommands(Run):
         other = ["--token", "1", "--lease", "00" * 16]
         self.assert_status(self.lockstep("lock", "release", self.lock, *other), "LOCK_LOST", "me", "lock break")
         self.assertEqual(self.lock_state(), "held")
-        self.assert_status(self.lockstep("lock", "break", self.lock), 0, "the lock is free")
+        self.assert_status(self.lockstep("lock", "break", self.lock), 0, "taken from me on ", "its token 1 is fenced off by token 2")
         self.assert_free()
+        self.assert_status(self.lockstep("lock", "break", self.lock), 0, "nobody lost it")
+        broken = json.loads(self.lockstep("lock", "break", "--json", self.lock).stdout)
+        self.assertEqual((broken["token"], broken["fenced"]["held"], broken["fenced"]["token"]), (4, False, 3))
         self.assert_status(self.lockstep("lock", "acquire", "--lock-wait", "0", self.lock), 0)
         self.assertNotEqual(told, [])
 
