@@ -22,6 +22,8 @@
  *      RELEASING ─────────────────────────────► RELEASED
  *
  *    LOOKING ─── an earlier process's, to be released: give_back ───► RELEASING
+ *    IDLE, RELEASED, LOOKING, WAITING, a lost race ─── others come first: rest ──► RESTING
+ *    RESTING ─── its turn, or the wait is over: look_again ────────────────► LOOKING
  *    HELD, RENEWING, RAISING ─── deadline, 404, somebody's record: lose ───► FAILED
  *    LOOKING, WAITING, CLAIMING ─── wait over, store unusable: fail ───────► FAILED
  *    any but FAILED ─── lease_release, nothing left to write: end_released ──► RELEASED
@@ -55,7 +57,9 @@
  * origin refuses, and lease_raise goes above what the origin has seen.
  *
  * Reads while acquiring are never less than a second apart, and exactly that while waiting, so that
- * a release is noticed within one; what is jittered is the pause after trouble.
+ * a release is noticed within one; what is jittered is the pause after trouble. RESTING asks nothing:
+ * somebody else keeps the order among many and says whose turn it is (the line at an origin daemon);
+ * it changes who asks and when, not what makes the lock safe.
  *
  * tests/lockstore/simulation.c runs this file against stores and clocks that misbehave. For the
  * SPIN model checker, tests/lockstore/lease.pml is this machine with time, and fence.pml what the
@@ -89,6 +93,9 @@ static void refused(struct lease *lease, uint64_t now, enum lease_io again, uint
 static void look_at(struct lease *lease, uint64_t now);
 static void give_back(struct lease *lease, uint64_t now);
 static int is_mine(const struct lease *lease);
+static int is_to_rest(const struct lease *lease, uint64_t now);
+static void rest(struct lease *lease);
+static void look_again(struct lease *lease, uint64_t now);
 static int claimable(const struct lease *lease, uint64_t now);
 static uint64_t token_taken(const struct lease *lease);
 static void settle(struct lease *lease, uint64_t now);
@@ -137,8 +144,24 @@ void lease_break(struct lease *lease, uint64_t now)
 {
     if (lease->state != LEASE_IDLE && lease->state != LEASE_RELEASED)
         return;
+    lease->want_rest = 0;
     begin(lease, now);
     lease->want_break = 1;
+}
+
+void lease_rest(struct lease *lease)
+{
+    lease->want_rest = 1;
+    if ((lease->state == LEASE_LOOKING || lease->state == LEASE_WAITING) && !io_sent(lease) &&
+        !lease->want_break)
+        rest(lease);
+}
+
+void lease_try_now(struct lease *lease, uint64_t now)
+{
+    lease->want_rest = 0;
+    if (lease->state == LEASE_RESTING)
+        look_again(lease, now);
 }
 
 /*
@@ -159,7 +182,9 @@ static void begin(struct lease *lease, uint64_t now)
     lease->tell = 0;
     error_init(&lease->error);
     lease->acquire_until = now + lease->wait_ms < now ? UINT64_MAX : now + lease->wait_ms;
-    if (lease->known && claimable(lease, now)) {
+    if (lease->want_rest) {
+        rest(lease);
+    } else if (lease->known && claimable(lease, now)) {
         put_start(lease, LEASE_CLAIMING, now);
     } else {
         move(lease, LEASE_LOOKING);
@@ -200,7 +225,7 @@ void lease_release(struct lease *lease, uint64_t now)
     lease->release_until = release_limit(lease, now);
     if (lease->state == LEASE_HELD)
         settle(lease, now);
-    else if (lease->state == LEASE_IDLE ||
+    else if (lease->state == LEASE_IDLE || lease->state == LEASE_RESTING ||
              ((lease->state == LEASE_LOOKING || lease->state == LEASE_WAITING) && !io_sent(lease)))
         end_released(lease);
 }
@@ -251,6 +276,8 @@ static void check_time(struct lease *lease, uint64_t now)
         lease->doubt_told = 1;
         lease->tell |= 1u << LEASE_TELL_DOUBTFUL;
     }
+    if (lease->state == LEASE_RESTING && now >= lease->acquire_until)
+        look_again(lease, now);
     if (lease->state == LEASE_WAITING && now >= lease->acquire_until && !lease->want_release &&
         !io_sent(lease)) {
         error_set(&lease->error, ERR_LOCK_HELD, "waited %llu s, and %s still holds the lock",
@@ -298,7 +325,7 @@ static uint64_t next_time(const struct lease *lease)
         NOT_AFTER(lease->doubt_told ? lease->deadline : lease->doubtful_at);
     if (lease->want_release)
         NOT_AFTER(lease->release_until);
-    if (lease->state == LEASE_WAITING && !io_sent(lease))
+    if (lease->state == LEASE_RESTING || (lease->state == LEASE_WAITING && !io_sent(lease)))
         NOT_AFTER(lease->acquire_until);
 #undef NOT_AFTER
     return next;
@@ -366,6 +393,9 @@ static void get_answered(struct lease *lease, uint64_t now, const struct lease_a
         break;
     default:
         pause_then(lease, LEASE_IO_GET_DUE, now, answer->retry_after_ms);
+        if ((lease->state == LEASE_LOOKING || lease->state == LEASE_WAITING) &&
+            is_to_rest(lease, now))
+            rest(lease);
         return;
     }
     lease->known = 1;
@@ -495,6 +525,8 @@ static void look_at(struct lease *lease, uint64_t now)
         error_set(&lease->error, ERR_STORE_UNUSABLE,
                   "the lock has used up its tokens; delete the record, and the origin's fence");
         fail(lease);
+    } else if (is_to_rest(lease, now)) {
+        rest(lease);
     } else if (claimable(lease, now)) {
         put_start(lease, LEASE_CLAIMING, now);
     } else if (now >= lease->acquire_until) {
@@ -536,6 +568,29 @@ static int is_mine(const struct lease *lease)
 {
     return lease->exists && lease->seen.kind == RECORD_LEASE &&
            memcmp(lease->seen.lease_id, lease->me.lease_id, sizeof(lease->me.lease_id)) == 0;
+}
+
+/* Whether others come first, and there is time to let them. */
+static int is_to_rest(const struct lease *lease, uint64_t now)
+{
+    return lease->want_rest && !lease->want_break && lease->want_back == 0 && now < lease->acquire_until;
+}
+
+/* Nothing is under way. */
+static void rest(struct lease *lease)
+{
+    lease->io = LEASE_IO_NONE;
+    lease->in_trouble = 0;
+    move(lease, LEASE_RESTING);
+}
+
+/* From the rest back to the store. */
+static void look_again(struct lease *lease, uint64_t now)
+{
+    uint64_t due = lease->get_sent != 0 ? lease->get_sent + POLL_MS : 0;
+
+    move(lease, LEASE_LOOKING);
+    io_at(lease, LEASE_IO_GET_DUE, due > now ? due : now);
 }
 
 /* Whether nobody can believe to hold the lock, by what was last seen; or we are to take it anyhow.
@@ -693,14 +748,17 @@ static void move(struct lease *lease, enum lease_state state)
 {
 #define FROM(s) (1u << LEASE_##s)
     static const unsigned from[] = {
-        [LEASE_LOOKING] = FROM(IDLE) | FROM(RELEASED),
+        [LEASE_RESTING] = FROM(IDLE) | FROM(RELEASED) | FROM(LOOKING) | FROM(WAITING) |
+                          FROM(CLAIMING),
+        [LEASE_LOOKING] = FROM(IDLE) | FROM(RELEASED) | FROM(RESTING),
         [LEASE_WAITING] = FROM(LOOKING) | FROM(CLAIMING),
         [LEASE_CLAIMING] = FROM(LOOKING) | FROM(WAITING) | FROM(CLAIMING) | FROM(RELEASED),
         [LEASE_HELD] = FROM(CLAIMING) | FROM(RENEWING) | FROM(RAISING),
         [LEASE_RENEWING] = FROM(HELD),
         [LEASE_RAISING] = FROM(HELD),
         [LEASE_RELEASING] = FROM(HELD) | FROM(LOOKING),
-        [LEASE_RELEASED] = FROM(IDLE) | FROM(LOOKING) | FROM(WAITING) | FROM(CLAIMING) |
+        [LEASE_RELEASED] = FROM(IDLE) | FROM(RESTING) | FROM(LOOKING) | FROM(WAITING) |
+                           FROM(CLAIMING) |
                            FROM(HELD) | FROM(RENEWING) | FROM(RAISING) | FROM(RELEASING),
         [LEASE_FAILED] = FROM(LOOKING) | FROM(WAITING) | FROM(CLAIMING) | FROM(HELD) |
                          FROM(RENEWING) | FROM(RAISING),

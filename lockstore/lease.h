@@ -20,6 +20,7 @@
 
 enum lease_state {
     LEASE_IDLE,      /* nothing asked for yet */
+    LEASE_RESTING,   /* asked to acquire, and not to ask the store before lease_try_now */
     LEASE_LOOKING,   /* reading the record, to acquire */
     LEASE_WAITING,   /* somebody else holds it: reading the record once a second */
     LEASE_CLAIMING,  /* writing a record that makes it ours */
@@ -93,6 +94,7 @@ struct lease {
     int want_release;
     int want_break;
     uint64_t want_back;     /* the token of an earlier process's lease that is to be released; 0: none */
+    int want_rest;
     uint64_t floor;         /* tokens up to here are taken, the origin says */
     uint64_t acquire_until; /* when waiting for another holder ends */
     uint64_t release_until; /* when trying to release ends */
@@ -141,7 +143,17 @@ void lease_init(struct lease *lease, const struct lease_options *options);
  */
 void lease_acquire(struct lease *lease, uint64_t now);
 
-/* The same, but whoever holds it loses it. */
+/*
+ * While acquiring, and before: others come first, whoever keeps the line tells when it is our turn. Ask the
+ * store nothing from now on but what is under way, until lease_try_now. The time to wait goes on, and
+ * ends with one look, so that nobody who gave up had a free lock before him.
+ */
+void lease_rest(struct lease *lease);
+
+/* Ask the store, at once unless it was asked within the last second, and go on as without a rest. */
+void lease_try_now(struct lease *lease, uint64_t now);
+
+/* The same as lease_acquire, but whoever holds it loses it. */
 void lease_break(struct lease *lease, uint64_t now);
 
 /*

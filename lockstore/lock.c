@@ -98,6 +98,18 @@ void lock_acquire(struct lock *lock)
     pump_soon(lock);
 }
 
+void lock_rest(struct lock *lock)
+{
+    lease_rest(&lock->lease);
+    pump_soon(lock);
+}
+
+void lock_try_now(struct lock *lock)
+{
+    lease_try_now(&lock->lease, clock_monotonic_ms());
+    pump_soon(lock);
+}
+
 void lock_break(struct lock *lock)
 {
     lease_break(&lock->lease, clock_monotonic_ms());

@@ -71,6 +71,14 @@ void lock_former(const struct lock *lock, struct lock_holder *holder);
  * release, close or loss. */
 void lock_acquire(struct lock *lock);
 
+/*
+ * For who stands in a line elsewhere: lock_rest, before lock_acquire or while that goes on, has the lock ask the store no more, and
+ * lock_try_now has it ask now and then every second as usual. The time to wait goes on, and ends with one look. Of no effect
+ * on a lock that is ours.
+ */
+void lock_rest(struct lock *lock);
+void lock_try_now(struct lock *lock);
+
 /* Take it whoever holds it, by compare-and-swap with a higher token: the former holder is fenced.
  * For `lock break`. */
 void lock_break(struct lock *lock);

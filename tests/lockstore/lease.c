@@ -1,8 +1,8 @@
 /*
  * lease: traces of events and what the machine must do at each, as tables of text.
  *
- * An event: acquire, break, raise N, release, back N (lease_give_back), tick, or the answer to what
- * is under way: get ETAG WHO STATE TOKEN rREV AGE     WHO: me, other, third, script, garbage; AGE
+ * An event: acquire, break, raise N, release, back N (lease_give_back), rest, try, tick, or the answer
+ * to what is under way: get ETAG WHO STATE TOKEN rREV AGE     WHO: me, other, third, script, garbage; AGE
  * in ms, -1: not told get absent | get unknown | get refused put ETAG | put 412 | put 409 | put 404
  * | put unknown [RETRY_AFTER] | put refused Expected: all that lease_tick gives until it waits:
  * GET, PUT CONDITION STATE TOKEN rREV, WAITING WHO, ACQUIRED TOKEN, DOUBTFUL, FAILED CODE, RELEASED
@@ -411,6 +411,61 @@ static const struct trace traces[] = {
      {{0, "raise 9", "-"},
       {0, "acquire", "GET, -"},
       {10, "get e0 other released 7 r9 5", "PUT e0 held 10 r1, -"}}},
+    {"resting: the store is not asked before its turn, then at once and each second",
+     300000,
+     {{0, "rest", "-"},
+      {0, "acquire", "300000"},
+      {70000, "try", "GET, -"},
+      {70010, "get e0 other held 7 r9 5", "WAITING other, 71000"},
+      {70020, "try", "71000"},
+      {71000, "tick", "GET, -"},
+      {71010, "get e1 other released 7 r10 5", "PUT e1 held 8 r1, -"},
+      {71030, "put e2", "ACQUIRED 8, 91010"},
+      {71040, "rest", "91010"}}},
+    {"to rest while waiting; a turn within a second of the last look",
+     300000,
+     {{100, "acquire", "GET, -"},
+      {110, "get e0 other held 7 r9 5", "WAITING other, 1100"},
+      {120, "rest", "300100"},
+      {130, "try", "1100"},
+      {1100, "tick", "GET, -"},
+      {1110, "get absent", "PUT absent held 1 r1, -"}}},
+    {"to rest during a look: it is finished, and others go first",
+     300000,
+     {{0, "acquire", "GET, -"},
+      {5, "rest", "-"},
+      {10, "get e0 other released 7 r9 5", "300000"},
+      {5000, "try", "GET, -"},
+      {5010, "get unknown", "6000"},
+      {5020, "rest", "300000"},
+      {5030, "try", "6000"},
+      {6000, "tick", "GET, -"},
+      {6010, "rest", "-"},
+      {6020, "get unknown", "300000"},
+      {6030, "release", "RELEASED NONE, -"}}},
+    {"to rest during a claim: it is brought to its end",
+     300000,
+     {{0, "acquire", "GET, -"},
+      {10, "get absent", "PUT absent held 1 r1, -"},
+      {20, "rest", "-"},
+      {30, "put unknown", "pause"},
+      {0, "pause", "PUT absent held 1 r1, -"},
+      {200, "put 412", "1000"},
+      {1000, "tick", "GET, -"},
+      {1010, "get unknown", "2000"},
+      {2000, "tick", "GET, -"},
+      {2300, "get e1 other held 1 r1 5", "300000"}}},
+    {"the time to wait ends while resting: one look, and a free lock is taken",
+     2000,
+     {{0, "rest", "-"},
+      {0, "acquire", "2000"},
+      {2000, "tick", "GET, -"},
+      {2010, "get absent", "PUT absent held 1 r1, -"}}},
+    {"the same, and it is not free; no time to wait at all",
+     0,
+     {{0, "rest", "-"},
+      {0, "acquire", "GET, -"},
+      {10, "get e0 other held 7 r9 5", "FAILED LOCK_HELD, -"}}},
     {"a script's record, fresh and then stale",
      300000,
      {{0, "acquire", "GET, -"},
@@ -548,6 +603,10 @@ static void run_trace(const struct trace *trace)
             lease_release(&lease, now);
         else if (sscanf(step->event, "back %llu", &number) == 1)
             lease_give_back(&lease, number, now);
+        else if (strcmp(step->event, "rest") == 0)
+            lease_rest(&lease);
+        else if (strcmp(step->event, "try") == 0)
+            lease_try_now(&lease, now);
         else if (sscanf(step->event, "raise %llu", &number) == 1)
             lease_raise(&lease, number, now);
         else if (strncmp(step->event, "get ", 4) == 0 || strncmp(step->event, "put ", 4) == 0)

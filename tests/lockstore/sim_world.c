@@ -238,6 +238,8 @@ static void step(struct world *world, struct event *event)
             else
                 release(world, event->actor);
         }
+        if (actor->lease.state == LEASE_RESTING && chance(world, 128))
+            lease_try_now(&actor->lease, local_now(world, actor));
         pump(world, event->actor);
         break;
     case EVENT_STORE_ANSWER:
@@ -307,6 +309,12 @@ static void start_run(struct world *world, int index)
         lease_break(&actor->lease, local_now(world, actor));
     } else {
         lease_acquire(&actor->lease, local_now(world, actor));
+    }
+    if (chance(world, 64)) {
+        tell(world, "%d stands in a line", index);
+        lease_rest(&actor->lease);
+        for (int i = 0; i < 3; i++)
+            event_new(world, EVENT_WAKE, index, below(world, 10000))->number = 0;
     }
     pump(world, index);
 }
