@@ -6,6 +6,7 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/sync/local_copy.h"
+#include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
 #include "replica/greeting.h"
 
@@ -15,6 +16,7 @@ struct compare {
     struct party party;
     struct local_copy *copy; /* borrowed */
     int with_digests;
+    struct meter *meter;
     enum stage stage;
     int scanned;
     struct comparison result;
@@ -39,9 +41,11 @@ static int hear_hello(struct compare *compare, const struct message_hello *hello
         if (compare->copy->db == NULL)
             return error_set(error, ERR_NO_DATABASE, "there is no database at %s", compare->copy->path);
         /* The origin reads while we do. */
+        meter_enter(compare->meter, METER_SCANNING);
         move_to(compare, DIGESTING);
         return message_encode(&message, out, error);
     }
+    meter_enter(compare->meter, METER_SCANNING);
     rc = greeting_scan(compare->copy, hello->hash_key, &compare->scanned, error);
     compare->result.equal = rc == 0 && greeting_is_equal(hello, compare->copy);
     local_copy_let_go(compare->copy);
@@ -81,13 +85,14 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     if (rc == 0)
         rc = database_digest(compare->copy->db, compare->result.here, error);
     database_end(compare->copy->db);
+    meter_enter(compare->meter, METER_CONFIRMING);
     move_to(compare, AWAITING_DIGEST);
     return rc == 0 ? 0 : error_wrap(error, "reading %s", compare->copy->path);
 }
 
 static const struct party_methods methods = {hear, speak};
 
-int compare_new(struct compare **compare, struct local_copy *copy, int with_digests, struct error *error)
+int compare_new(struct compare **compare, struct local_copy *copy, int with_digests, struct meter *meter, struct error *error)
 {
     struct compare *new = calloc(1, sizeof(*new));
 
@@ -97,6 +102,7 @@ int compare_new(struct compare **compare, struct local_copy *copy, int with_dige
     new->party.methods = &methods;
     new->copy = copy;
     new->with_digests = with_digests;
+    new->meter = meter;
     move_to(new, AWAITING_HELLO);
     *compare = new;
     return 0;

@@ -12,6 +12,7 @@
 struct compare;
 struct error;
 struct local_copy;
+struct meter;
 struct party;
 
 struct comparison {
@@ -21,8 +22,8 @@ struct comparison {
     uint8_t there[ROOT_SIZE];
 };
 
-/* copy: opened; borrowed until compare_free. with_digests: for `verify`. */
-int compare_new(struct compare **compare, struct local_copy *copy, int with_digests, struct error *error);
+/* copy: opened; borrowed until compare_free, as is meter, which may be NULL. with_digests: for `verify`. */
+int compare_new(struct compare **compare, struct local_copy *copy, int with_digests, struct meter *meter, struct error *error);
 void compare_free(struct compare *compare);
 struct party *compare_party(struct compare *compare);
 

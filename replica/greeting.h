@@ -13,6 +13,7 @@
 
 struct error;
 struct local_copy;
+struct meter;
 
 /* What the user asked for. */
 struct sync_options {
@@ -27,6 +28,7 @@ struct sync_options {
     uint32_t timeout_ms; /* for a locked database */
     struct fence fence;  /* token 0: no lock */
     char instance[129];
+    struct meter *meter; /* borrowed; NULL: nobody watches */
 };
 
 enum relation {

@@ -53,10 +53,8 @@ static int examine(const struct settings *settings, const char *url)
     struct error error = {0};
     int rc = doctor_run(url, &options, &report, &error);
 
-    printf("%-8s%-44s%-28s%s\n", "", "what", "expected", "seen");
-    for (size_t i = 0; i < report.count; i++)
-        printf("%-8s%-44s%-28s%s\n", doctor_verdict_text(report.rows[i].verdict), report.rows[i].what, report.rows[i].expected,
-               report.rows[i].seen);
+    if (rc == 0 || !settings->json)
+        report_doctor(settings, &report);
     return rc != 0 ? report_error(settings, &error) : 0;
 }
 
@@ -181,8 +179,8 @@ static int act(const struct settings *settings, enum action action, const char *
         report_lease(settings, work.token, work.lease_id);
     else if (action == BREAK)
         report_break(settings, &work.former, work.token);
-    else if (!settings->quiet)
-        log_line(LOG_INFO, "released token %llu", (unsigned long long)work.token);
+    else
+        report_release(settings, work.token);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "protocol/base/random.h"
 #include "protocol/page/arrivals.h"
 #include "protocol/sync/local_copy.h"
+#include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/receiver.h"
 
@@ -43,10 +44,17 @@ static void move_to(struct pull *pull, enum stage stage)
     pull->stage = stage;
     switch (stage) {
     case SCANNING:
+        meter_enter(pull->options.meter, METER_SCANNING);
+        pull->party.status = PARTY_SPEAKS;
+        break;
     case APPLYING:
+        meter_enter(pull->options.meter, METER_APPLYING);
         pull->party.status = PARTY_SPEAKS;
         break;
     case AWAITING_HELLO:
+        meter_enter(pull->options.meter, METER_CONNECTING);
+        pull->party.status = PARTY_LISTENS;
+        break;
     case CONFIRMING:
         pull->party.status = PARTY_LISTENS;
         break;
@@ -175,11 +183,12 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
     struct message_pull *request = &message.pull;
-    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull, .resumes = 1};
+    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull, .meter = pull->options.meter, .resumes = 1};
     struct local_copy *copy = pull->copy;
     int is_equal = greeting_is_equal(&pull->hello, copy);
     int rc;
 
+    meter_enter(pull->options.meter, METER_FINDING);
     if (copy->geometry.page_count == 0) {
         rc = local_copy_open_partial(copy, pull->hello.geometry.page_size, 1, error);
         if (rc != 0)
@@ -225,6 +234,7 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
     if (pull->options.fence.token > 0 && !pull->fenced)
         return say_fence(pull, out, error);
     relation = greeting_relation(hello, copy);
+    meter_enter(pull->options.meter, METER_SCANNING);
     rc = greeting_scan(copy, hello->hash_key, &pull->scanned, error);
     if (rc == 0)
         rc = check(pull, relation, error);

@@ -15,6 +15,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/random.h"
 #include "protocol/sync/local_copy.h"
+#include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/sender.h"
 
@@ -43,10 +44,15 @@ static void move_to(struct push *push, enum stage stage)
     push->stage = stage;
     switch (stage) {
     case SCANNING:
+        meter_enter(push->options.meter, METER_SCANNING);
         push->party.status = PARTY_SPEAKS;
         break;
     case AWAITING_HELLO:
+        meter_enter(push->options.meter, METER_CONNECTING);
+        push->party.status = PARTY_LISTENS;
+        break;
     case AWAITING_RECEIPT:
+        meter_enter(push->options.meter, METER_CONFIRMING);
         push->party.status = PARTY_LISTENS;
         break;
     case SENDING:
@@ -277,8 +283,12 @@ static int start_sending(struct push *push, struct error *error)
                                            .seed = push->request.seed,
                                            .known = push->base.page_count > 0 ? &push->base : NULL,
                                            .old = {find_base_page, push},
-                                           .level = push->options.level};
-    int rc = sender_new(&push->sender, push->copy, &options, error);
+                                           .level = push->options.level,
+                                           .meter = push->options.meter};
+    int rc;
+
+    meter_enter(push->options.meter, METER_FINDING);
+    rc = sender_new(&push->sender, push->copy, &options, error);
 
     if (rc == 0)
         move_to(push, SENDING);
@@ -326,6 +336,7 @@ static int hear_hello(struct push *push, const struct message_hello *hello, stru
     if (rc != 0)
         return rc;
     relation = greeting_relation(hello, push->copy);
+    meter_enter(push->options.meter, METER_SCANNING);
     rc = compare(push, relation, &equal, error);
     if (rc == 0)
         rc = check(push, relation, equal, error);

@@ -1,29 +1,22 @@
 #include "replica/report.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "lockstore/doctor.h"
 #include "protocol/base/hex.h"
 #include "protocol/base/instance.h"
 #include "protocol/base/log.h"
+#include "replica/report_json.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
-
-static void print_json(json_t *object)
-{
-    json_dumpf(object, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(object);
-}
 
 int report_error(const struct settings *settings, const struct error *error)
 {
     log_line(LOG_ERROR, "%s", error->text);
     if (settings->json)
-        print_json(json_pack("{s:s, s:s, s:i}", "error", error_name(error->code), "message", error->text, "exit_status",
-                             error_exit_status(error->code)));
+        report_json_error(error);
     return error_exit_status(error->code);
 }
 
@@ -42,36 +35,103 @@ char *report_grouped(unsigned long long number, char *out)
     return out;
 }
 
+/* "12,345.67": how rsync and sqlite3_rsync print a rate. out has room for 64 bytes. Returns out. */
+static char *format_rate(double rate, char *out)
+{
+    unsigned long long hundredths = (unsigned long long)(rate * 100 + 0.5);
+    char whole[32];
+
+    snprintf(out, 64, "%s.%02llu", report_grouped(hundredths / 100, whole), hundredths % 100);
+    return out;
+}
+
+static unsigned long long database_bytes(const struct transfer_outcome *outcome)
+{
+    return (unsigned long long)outcome->result.geometry.page_size * outcome->result.geometry.page_count;
+}
+
+/* ---- after a pull or push ---- */
+
+/* A line on stderr, or in the sqlite3_rsync form, whose lines all are there, on stdout. */
+static void __attribute__((format(printf, 2, 3))) say(const struct settings *settings, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (settings->command == COMMAND_SYNC)
+        puts(text);
+    else
+        log_line(LOG_INFO, "%s", text);
+}
+
+/* rsync's two last lines. */
+static void say_totals(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    unsigned long long moved = outcome->stats.sent + outcome->stats.received;
+    double seconds = outcome->milliseconds > 0 ? (double)outcome->milliseconds / 1000 : 0.001;
+    char sent[32];
+    char received[32];
+    char rate[64];
+
+    say(settings, "sent %s bytes  received %s bytes  %s bytes/sec", report_grouped(outcome->stats.sent, sent),
+        report_grouped(outcome->stats.received, received), format_rate((double)moved / seconds, rate));
+    say(settings, "total size is %s  speedup is %s", report_grouped(database_bytes(outcome), sent),
+        format_rate(moved > 0 ? (double)database_bytes(outcome) / (double)moved : 0, rate));
+}
+
+static void say_phases(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    char text[400];
+    size_t used = (size_t)snprintf(text, sizeof(text), "seconds:              %.2f", (double)outcome->milliseconds / 1000);
+
+    for (int phase = 0; phase < METER_PHASES && used < sizeof(text); phase++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %.2f", phase == 0 ? ": " : ", ", meter_phase_name(phase),
+                                 (double)outcome->spent[phase] / 1000);
+    say(settings, "%s", text);
+}
+
+/* What --stats asks for. */
+static void say_stats(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    const struct sync_result *result = &outcome->result;
+    unsigned long long changed = (unsigned long long)result->geometry.page_size * result->pages;
+    double moved = (double)(outcome->stats.sent + outcome->stats.received);
+    char one[32];
+    char two[32];
+    char three[32];
+
+    say(settings, "pages differing:      %s of %s, %s bytes", report_grouped(result->pages, one),
+        report_grouped(result->geometry.page_count, two), report_grouped(changed, three));
+    say(settings, "database:             %s bytes in pages of %u", report_grouped(database_bytes(outcome), one),
+        result->geometry.page_size);
+    say(settings, "bytes sent:           %s", report_grouped(outcome->stats.sent, one));
+    say(settings, "bytes received:       %s", report_grouped(outcome->stats.received, one));
+    say(settings, "round trips:          %u", outcome->stats.round_trips);
+    if (database_bytes(outcome) > 0)
+        say(settings, "of the database:      %.3f%%", 100 * moved / (double)database_bytes(outcome));
+    if (changed > 0)
+        say(settings, "of the changed pages: %.3f%%", 100 * moved / (double)changed);
+    say_phases(settings, outcome);
+}
+
 void report_sync(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome)
 {
     const struct sync_result *result = &outcome->result;
-    char root[2 * ROOT_SIZE + 1];
     char sent[32];
     char received[32];
 
-    if (settings->json) {
-        print_json(json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "done", verb, "version",
-                             (json_int_t)result->version, "root", hex_encode(result->geometry.root, ROOT_SIZE, root),
-                             "page_size", (json_int_t)result->geometry.page_size, "page_count",
-                             (json_int_t)result->geometry.page_count, "pages_differing", (json_int_t)result->pages,
-                             "bytes_sent", (json_int_t)outcome->stats.sent, "bytes_received",
-                             (json_int_t)outcome->stats.received, "round_trips", (json_int_t)outcome->stats.round_trips,
-                             "seconds", (double)outcome->milliseconds / 1000));
-    }
     if (!settings->quiet)
         log_line(LOG_INFO, "%s version %llu: %u of %u pages, %s bytes sent, %s received, %.2f s", verb,
                  (unsigned long long)result->version, result->pages, result->geometry.page_count,
                  report_grouped(outcome->stats.sent, sent), report_grouped(outcome->stats.received, received),
                  (double)outcome->milliseconds / 1000);
-}
-
-/* "12,345.67": how sqlite3_rsync prints a rate. */
-static void print_rate(double rate)
-{
-    unsigned long long hundredths = (unsigned long long)(rate * 100 + 0.5);
-    char whole[32];
-
-    printf(", %s.%02llu bytes/sec", report_grouped(hundredths / 100, whole), hundredths % 100);
+    if (settings->stats)
+        say_stats(settings, outcome);
+    if (settings->verbose > 0 || settings->stats)
+        say_totals(settings, outcome);
 }
 
 void report_status(const struct settings *settings, const char *state, const struct transfer_outcome *outcome)
@@ -82,12 +142,7 @@ void report_status(const struct settings *settings, const char *state, const str
     if (!(hello->flags & HELLO_FRESH))
         hex_encode(hello->lineage, LINEAGE_SIZE, lineage);
     if (settings->json) {
-        print_json(json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "state", state, "equal",
-                             outcome->comparison.equal, "lineage", lineage, "version", (json_int_t)hello->version, "page_size",
-                             (json_int_t)hello->geometry.page_size, "page_count", (json_int_t)hello->geometry.page_count, "wal",
-                             (hello->flags & HELLO_WAL) != 0, "local_version", (json_int_t)outcome->book.base_version,
-                             "local_page_size", (json_int_t)outcome->local.page_size, "local_page_count",
-                             (json_int_t)outcome->local.page_count, "fencing_token", (json_int_t)hello->fence_token));
+        report_json_status(state, outcome);
         return;
     }
     printf("state:         %s\n", state);
@@ -107,25 +162,9 @@ void report_digests(const struct settings *settings, const struct transfer_outco
     hex_encode(outcome->comparison.there, ROOT_SIZE, there);
     hex_encode(outcome->comparison.here, ROOT_SIZE, here);
     if (settings->json)
-        print_json(json_pack("{s:b, s:s, s:s}", "equal", outcome->comparison.equal, "origin", there, "local", here));
+        report_json_digests(outcome);
     else if (!settings->quiet)
         printf("origin %s\nlocal  %s\n", there, here);
-}
-
-/* The record in a lock as an object. */
-static json_t *holder_object(const struct lock_holder *holder)
-{
-    char lease_id[2 * LOCK_LEASE_ID_SIZE + 1] = "";
-    char region[INSTANCE_MAX + 1];
-
-    if (holder->exists && !holder->foreign)
-        hex_encode(holder->lease_id, LOCK_LEASE_ID_SIZE, lease_id);
-    return json_pack("{s:b, s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:s, s:f, s:f}", "exists", holder->exists, "held", holder->held,
-                     "foreign", holder->foreign, "instance", holder->instance, "region",
-                     instance_region(holder->instance, region, sizeof(region)), "host", holder->host, "pid",
-                     (json_int_t)holder->pid, "token", (json_int_t)holder->token, "lease", lease_id, "timeout_seconds",
-                     (double)holder->timeout_ms / 1000, "age_seconds",
-                     holder->age_ms >= 0 ? (double)holder->age_ms / 1000 : -1.0);
 }
 
 void report_holder(const struct settings *settings, const struct lock_holder *holder)
@@ -135,7 +174,7 @@ void report_holder(const struct settings *settings, const struct lock_holder *ho
     char region[INSTANCE_MAX + 1];
 
     if (settings->json) {
-        print_json(holder_object(holder));
+        report_json_holder(holder);
         return;
     }
     if (!holder->exists) {
@@ -159,7 +198,7 @@ void report_holder(const struct settings *settings, const struct lock_holder *ho
 void report_break(const struct settings *settings, const struct lock_holder *former, uint64_t token)
 {
     if (settings->json) {
-        print_json(json_pack("{s:I, s:o}", "token", (json_int_t)token, "fenced", holder_object(former)));
+        report_json_break(former, token);
         return;
     }
     if (settings->quiet)
@@ -181,24 +220,47 @@ void report_lease(const struct settings *settings, uint64_t token, const uint8_t
 
     hex_encode(lease_id, LOCK_LEASE_ID_SIZE, hex);
     if (settings->json)
-        print_json(json_pack("{s:I, s:s}", "token", (json_int_t)token, "lease", hex));
+        report_json_lease(token, lease_id);
     else
         printf("--token %llu --lease %s\n", (unsigned long long)token, hex);
 }
 
+void report_release(const struct settings *settings, uint64_t token)
+{
+    if (settings->json)
+        report_json_release(token);
+    else if (!settings->quiet)
+        log_line(LOG_INFO, "released token %llu", (unsigned long long)token);
+}
+
+void report_doctor(const struct settings *settings, const struct doctor_report *report)
+{
+    if (settings->json) {
+        report_json_doctor(report);
+        return;
+    }
+    printf("%-8s%-44s%-28s%s\n", "", "what", "expected", "seen");
+    for (size_t i = 0; i < report->count; i++)
+        printf("%-8s%-44s%-28s%s\n", doctor_verdict_text(report->rows[i].verdict), report->rows[i].what, report->rows[i].expected,
+               report->rows[i].seen);
+}
+
 void report_sqlite3_rsync(const struct settings *settings, const struct transfer_outcome *outcome)
 {
-    unsigned long long total = (unsigned long long)outcome->result.geometry.page_size * outcome->result.geometry.page_count;
+    unsigned long long total = database_bytes(outcome);
     unsigned long long moved = outcome->stats.sent + outcome->stats.received;
     char sent[32];
     char received[32];
+    char rate[64];
 
+    if (settings->stats)
+        say_stats(settings, outcome);
     if (settings->verbose < 1)
         return;
     printf("sent %s bytes, received %s bytes", report_grouped(outcome->stats.sent, sent),
            report_grouped(outcome->stats.received, received));
     if (outcome->milliseconds > 0)
-        print_rate(1000.0 * (double)moved / (double)outcome->milliseconds);
+        printf(", %s bytes/sec", format_rate(1000.0 * (double)moved / (double)outcome->milliseconds, rate));
     printf("\ntotal size %s", report_grouped(total, sent));
     if (moved > 0 && moved <= total)
         printf("  speedup is %.2f", (double)total / (double)moved);

@@ -6,14 +6,32 @@
 
 #include "lockstore/lock.h"
 
+struct doctor_report;
 struct error;
 struct settings;
 struct transfer_outcome;
 
+/* What came of a run. */
+struct run_summary {
+    const char *lock;                       /* URL; "" for none */
+    uint64_t token;                         /* of the lock; 0: it was not had */
+    const struct transfer_outcome *pulled;  /* NULL: it did not come to that */
+    const struct transfer_outcome *pushed;
+    int job_ran;
+    int job_status;                         /* its exit status, or 0 and the signal that killed it */
+    int job_signal;
+    int exit_status;                        /* of the run */
+    const struct error *error;              /* ERR_NONE: none */
+    uint64_t milliseconds;
+};
+
 /* Print "lockstep: TEXT" on stderr (with --json an object with the error on stdout as well). Returns the exit status. */
 int report_error(const struct settings *settings, const struct error *error);
 
-/* One line on stderr about a pull or push that is through, unless --quiet; with --json an object on stdout. verb: "pulled". */
+/*
+ * A pull or push that is through: unless --quiet a line on stderr, with -v the totals that rsync prints, with --stats all there is to
+ * tell. verb: "pulled", "pushed".
+ */
 void report_sync(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome);
 
 /* `status`: where the two stand; state in words. On stdout, with --json as an object. */
@@ -22,9 +40,13 @@ void report_status(const struct settings *settings, const char *state, const str
 /* `verify`: both digests, likewise. */
 void report_digests(const struct settings *settings, const struct transfer_outcome *outcome);
 
-/* `lock show` and `lock acquire`, likewise. */
+/* `lock show`, `lock acquire` and `lock doctor`, likewise. */
 void report_holder(const struct settings *settings, const struct lock_holder *holder);
 void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE]);
+void report_doctor(const struct settings *settings, const struct doctor_report *report);
+
+/* `lock release`: a line on stderr unless --quiet; with --json an object on stdout. */
+void report_release(const struct settings *settings, uint64_t token);
 
 /* `lock break`: whom it fenced off, on stderr; with --json on stdout the record that was there, as `lock show` has it, and the new token. */
 void report_break(const struct settings *settings, const struct lock_holder *former, uint64_t token);

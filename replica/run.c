@@ -30,9 +30,13 @@
 #include "protocol/page/database_copy.h"
 #include "replica/copy_guard.h"
 #include "replica/job.h"
+#include "replica/progress.h"
 #include "replica/report.h"
+#include "replica/report_json.h"
+#include "replica/run_view.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
+#include "replica/transfer_progress.h"
 
 /* A link that broke is tried again: a push is the same push by its id, and the origin's guards decide. */
 #define LINK_ATTEMPTS  4
@@ -58,7 +62,13 @@ struct run {
     struct job *job;               /* at work */
     enum stage stage;
     struct sync_options sync;      /* with the fence that the lock gave */
-    struct transfer_outcome outcome;
+    struct transfer_outcome outcome; /* of the pull */
+    struct transfer_outcome pushed;
+    struct run_summary summary;    /* for --json */
+    struct progress *progress;
+    struct lock_holder holder;     /* who has the lock that is waited for */
+    uint64_t holder_seen;          /* when that was learned, clock_monotonic_ms; 0: nobody was seen */
+    uint64_t started;
     int link_attempts;
     int raises;
     int lock_is_ours;
@@ -160,6 +170,7 @@ static void on_pulled(void *user, const struct transfer_outcome *outcome)
     run->transfer = NULL;
     run->outcome = *outcome;
     if (error.code == ERR_NONE) {
+        run->summary.pulled = &run->outcome;
         report_sync(run->settings, "pulled", outcome);
         next_job(run);
         return;
@@ -196,6 +207,8 @@ static void on_pushed(void *user, const struct transfer_outcome *outcome)
 
     run->transfer = NULL;
     if (outcome->error.code == ERR_NONE) {
+        run->pushed = *outcome;
+        run->summary.pushed = &run->pushed;
         report_sync(run->settings, "pushed", outcome);
         next_release(run);
         return;
@@ -221,6 +234,9 @@ static void on_job_exit(void *user, int status, int signal)
     struct run *run = user;
 
     run->job = NULL;
+    run->summary.job_ran = 1;
+    run->summary.job_status = status;
+    run->summary.job_signal = signal;
     if (run->error.code != ERR_NONE) {
         log_line(LOG_WARNING, "the job was stopped; nothing is pushed; what it changed is in %s, and the next run keeps it beside",
                  run->local);
@@ -259,6 +275,7 @@ static void next_job(struct run *run)
         return;
     }
     log_line(LOG_INFO, "starting the job: %s", run->settings->job[0]);
+    progress_hide(run->progress);
     if (job_start(&run->job, &run->loop, &options, &exit_status, &error) != 0) {
         fail(run, &error);
         run->exit_status = exit_status;
@@ -272,6 +289,8 @@ static void on_waiting(void *user, const struct lock_holder *holder)
 {
     struct run *run = user;
 
+    run->holder = *holder;
+    run->holder_seen = clock_monotonic_ms();
     log_line(LOG_INFO, "waiting for the lock %s: held by %s%s%s, token %llu", run->lock_url, holder->instance,
              holder->host[0] != '\0' ? " on " : "", holder->host, (unsigned long long)holder->token);
 }
@@ -375,6 +394,48 @@ static void on_lock_closed(void *arg)
     run->lock = NULL;
 }
 
+static void on_look(void *user, struct progress_view *view)
+{
+    const struct run *run = user;
+    int is_pull = run->stage == PULLING;
+
+    switch (run->stage) {
+    case LOCKING:
+        if (run->lock == NULL)
+            run_view_waiting(run->local, view);
+        else
+            run_view_locking(run->lock_url, run->holder_seen > 0 ? &run->holder : NULL, clock_monotonic_ms() - run->holder_seen, view);
+        break;
+    case PULLING:
+    case PUSHING:
+        if (run->transfer != NULL)
+            transfer_progress(run->transfer, is_pull ? TRANSFER_PULL : TRANSFER_PUSH, view);
+        else
+            run_view_pause(is_pull ? "pulling" : "pushing", view);
+        break;
+    case WORKING:
+        run_view_job(run->settings->job[0], view);
+        break;
+    case RELEASING:
+        run_view_releasing(run->lock_url, view);
+        break;
+    }
+}
+
+static void start_progress(struct run *run)
+{
+    const struct settings *settings = run->settings;
+    const struct progress_options options = {.mode = settings->progress,
+                                             .is_asked = settings->progress_is_asked,
+                                             .verbose = settings->verbose,
+                                             .quiet = settings->quiet,
+                                             .look = on_look,
+                                             .user = run};
+
+    /* It is done all the same where nothing can be told of it. */
+    progress_start(&run->progress, &run->loop, &options, NULL);
+}
+
 static void finish(struct run *run)
 {
     copy_guard_release(run->guard);
@@ -384,6 +445,8 @@ static void finish(struct run *run)
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
     uv_close((uv_handle_t *)&run->timer, NULL);
+    progress_end(run->progress, run->exit_status == 0);
+    run->progress = NULL;
 }
 
 /* The job gets the signal and its own way to end; before and after the job it means: stop. */
@@ -518,6 +581,16 @@ static int check_arguments(const struct settings *settings, struct error *error)
     return settings_check_local(settings->arguments[1], error);
 }
 
+static void tell_json(struct run *run)
+{
+    run->summary.lock = run->lock_url;
+    run->summary.token = run->sync.fence.token;
+    run->summary.exit_status = run->exit_status;
+    run->summary.error = &run->error;
+    run->summary.milliseconds = clock_monotonic_ms() - run->started;
+    report_json_run(&run->summary);
+}
+
 int command_run(const struct settings *settings)
 {
     struct run run = {.settings = settings, .sync = settings->sync, .guard = -1};
@@ -532,6 +605,8 @@ int command_run(const struct settings *settings)
         return report_error(settings, &error);
     run.local = settings->arguments[1];
     uv_loop_init(&run.loop);
+    run.started = clock_monotonic_ms();
+    start_progress(&run);
     rc = start_signals(&run, &error);
     if (rc == 0)
         rc = choose_lock_url(&run, &error);
@@ -545,5 +620,7 @@ int command_run(const struct settings *settings)
     uv_run(&run.loop, UV_RUN_DEFAULT);
     uv_loop_close(&run.loop);
     endpoint_release(&run.origin);
+    if (settings->json)
+        tell_json(&run);
     return run.exit_status;
 }

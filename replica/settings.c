@@ -54,6 +54,8 @@ enum {
     VERBOSE,
     QUIET,
     JSON,
+    PROGRESS,
+    STATS,
     VERSION,
     HELP,
     ROWS
@@ -95,6 +97,8 @@ static const struct {
     [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more"}, ALL},
     [QUIET] = {{"q|quiet", NULL, "say nothing but errors"}, ALL},
     [JSON] = {{"json", NULL, "print the outcome as one JSON object"}, ALL},
+    [PROGRESS] = {{"progress", "[=HOW]", "tell on stderr how far it is: line, plain, json, none;\ndefault auto: a line on a terminal, elsewhere plain lines with --progress or -v"}, LINKS},
+    [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase"}, SYNCS},
     [VERSION] = {{"version", NULL, "print the version"}, ALL},
     [HELP] = {{"h|help|?", NULL, "print this"}, ALL},
 };
@@ -177,6 +181,7 @@ static void set_flag(struct settings *settings, int row)
                         [VERBOSE] = &settings->verbose,
                         [QUIET] = &settings->quiet,
                         [JSON] = &settings->json,
+                        [STATS] = &settings->stats,
                         [VERSION] = &settings->version,
                         [HELP] = &settings->help};
 
@@ -244,6 +249,9 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return 0;
     case CONNECT_TIMEOUT:
         return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
+    case PROGRESS:
+        settings->progress_is_asked = 1;
+        return progress_read_mode(value, &settings->progress, error);
     case PROTOCOL:
         return read_integer("protocol", value, INT32_MIN, INT32_MAX, &ignored, error);
     default:
@@ -289,6 +297,7 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
     int rc;
 
     set_defaults(settings);
+    settings->command = command;
     select_rows(command, &subset);
     option_reader_init(&reader, subset.table, argc, argv, first);
     for (;;) {

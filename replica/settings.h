@@ -9,6 +9,7 @@
 
 #include "replica/connect.h"
 #include "replica/greeting.h"
+#include "replica/progress.h"
 
 struct error;
 
@@ -26,6 +27,7 @@ enum command {
 #define SETTINGS_ARGUMENTS_MAX 3
 
 struct settings {
+    enum command command;
     const char *arguments[SETTINGS_ARGUMENTS_MAX]; /* ORIGIN, LOCAL and so on */
     int argument_count;
     char **job;              /* run: COMMAND and its arguments, ends with NULL */
@@ -40,6 +42,9 @@ struct settings {
     int verbose;             /* how many -v */
     int quiet;
     int json;
+    int stats;
+    enum progress_mode progress;
+    int progress_is_asked;   /* --progress */
     int help;
     int version;
 };

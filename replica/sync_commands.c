@@ -11,21 +11,52 @@
 #include "protocol/base/log.h"
 #include "protocol/link/endpoint.h"
 #include "replica/report.h"
+#include "replica/report_json.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
+#include "replica/transfer_progress.h"
+
+/* One conversation under way. */
+struct conversing {
+    enum transfer_kind kind;
+    struct transfer *transfer;
+    struct progress *progress;
+    struct transfer_outcome *outcome;
+};
 
 static void on_end(void *user, const struct transfer_outcome *outcome)
 {
-    memcpy(user, outcome, sizeof(*outcome));
+    struct conversing *conversing = user;
+
+    *conversing->outcome = *outcome;
+    progress_end(conversing->progress, outcome->error.code == ERR_NONE);
+}
+
+static void on_look(void *user, struct progress_view *view)
+{
+    const struct conversing *conversing = user;
+
+    transfer_progress(conversing->transfer, conversing->kind, view);
 }
 
 /* Hold one conversation to its end. Returns outcome->error.code. */
 static int transfer(enum transfer_kind kind, const struct settings *settings, const char *origin, const char *local,
                     struct transfer_outcome *outcome)
 {
-    struct transfer_options options = {
-        .kind = kind, .connect = &settings->connect, .local = local, .origin_name = origin, .sync = settings->sync, .on_end = on_end, .user = outcome};
-    struct transfer *started;
+    struct conversing conversing = {.kind = kind, .outcome = outcome};
+    struct transfer_options options = {.kind = kind,
+                                       .connect = &settings->connect,
+                                       .local = local,
+                                       .origin_name = origin,
+                                       .sync = settings->sync,
+                                       .on_end = on_end,
+                                       .user = &conversing};
+    const struct progress_options progress = {.mode = settings->progress,
+                                              .is_asked = settings->progress_is_asked,
+                                              .verbose = settings->verbose,
+                                              .quiet = settings->quiet || (settings->command == COMMAND_SYNC && !settings->progress_is_asked),
+                                              .look = on_look,
+                                              .user = &conversing};
     struct endpoint endpoint;
     uv_loop_t loop;
     int rc;
@@ -36,8 +67,11 @@ static int transfer(enum transfer_kind kind, const struct settings *settings, co
         return rc;
     options.origin = &endpoint;
     uv_loop_init(&loop);
-    if (transfer_start(&started, &loop, &options, &outcome->error) == 0)
+    if (transfer_start(&conversing.transfer, &loop, &options, &outcome->error) == 0) {
+        /* It is done all the same where nothing can be told of it. */
+        progress_start(&conversing.progress, &loop, &progress, NULL);
         uv_run(&loop, UV_RUN_DEFAULT);
+    }
     uv_loop_close(&loop);
     endpoint_release(&endpoint);
     return outcome->error.code;
@@ -64,6 +98,18 @@ static int read_fence(const struct settings *settings, struct fence *fence, stru
     return 0;
 }
 
+/* Of a pull or push that is through. Returns the exit status. */
+static int tell(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome)
+{
+    if (settings->command != COMMAND_SYNC)
+        report_sync(settings, verb, outcome);
+    else if (!settings->json)
+        report_sqlite3_rsync(settings, outcome);
+    if (settings->json)
+        report_json_sync(verb, outcome);
+    return 0;
+}
+
 int command_pull(const struct settings *settings)
 {
     struct transfer_outcome outcome = {0};
@@ -71,8 +117,7 @@ int command_pull(const struct settings *settings)
     if (check_arguments(settings, 1, "pull ORIGIN LOCAL", &outcome.error) != 0 ||
         transfer(TRANSFER_PULL, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
-    report_sync(settings, "pulled", &outcome);
-    return 0;
+    return tell(settings, "pulled", &outcome);
 }
 
 int command_push(const struct settings *settings)
@@ -84,8 +129,7 @@ int command_push(const struct settings *settings)
         read_fence(settings, &fenced.sync.fence, &outcome.error) != 0 ||
         transfer(TRANSFER_PUSH, &fenced, settings->arguments[1], settings->arguments[0], &outcome) != 0)
         return report_error(settings, &outcome.error);
-    report_sync(settings, "pushed", &outcome);
-    return 0;
+    return tell(settings, "pushed", &outcome);
 }
 
 /* What a person wants to know about where the two stand. */
@@ -170,6 +214,5 @@ int command_sync(const struct settings *settings)
         puts("Databases were not synced due to errors");
     if (rc != 0)
         return report_error(settings, &outcome.error);
-    report_sqlite3_rsync(settings, &outcome);
-    return 0;
+    return tell(settings, is_push ? "pushed" : "pulled", &outcome);
 }

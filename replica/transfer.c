@@ -38,6 +38,7 @@ struct transfer {
     uint64_t away_delay;     /* the last pause since, milliseconds */
     int cancelled;
     uint64_t started;
+    struct meter meter;
     struct transfer_outcome outcome;
 };
 
@@ -53,7 +54,7 @@ static struct party *make_party(struct transfer *transfer, struct error *error)
         return push_new(&transfer->push, &transfer->copy, &transfer->options.sync, error) == 0 ? push_party(transfer->push)
                                                                                                 : NULL;
     default:
-        return compare_new(&transfer->compare, &transfer->copy, transfer->options.kind == TRANSFER_VERIFY, error) == 0
+        return compare_new(&transfer->compare, &transfer->copy, transfer->options.kind == TRANSFER_VERIFY, &transfer->meter, error) == 0
                    ? compare_party(transfer->compare)
                    : NULL;
     }
@@ -111,6 +112,8 @@ static void on_timer_closed(uv_handle_t *handle)
     if (transfer->outcome.error.code != ERR_NONE)
         name_both_sides(&transfer->options, &transfer->outcome.error);
     transfer->outcome.milliseconds = clock_monotonic_ms() - transfer->started;
+    for (int phase = 0; phase < METER_PHASES; phase++)
+        transfer->outcome.spent[phase] = meter_spent(&transfer->meter, phase);
     transfer->options.on_end(transfer->options.user, &transfer->outcome);
     explicit_bzero(transfer, sizeof(*transfer));
     free(transfer);
@@ -160,6 +163,8 @@ static void keep_base(struct transfer *transfer, const char *real_path)
     int is_sync = transfer->options.kind == TRANSFER_PULL || transfer->options.kind == TRANSFER_PUSH;
     struct error error = {0};
 
+    if (is_sync && transfer->outcome.error.code == ERR_NONE)
+        meter_enter(&transfer->meter, METER_KEEPING);
     if (is_sync && real_path != NULL && transfer->outcome.error.code == ERR_NONE &&
         kept_base_make(real_path, transfer->options.sync.base, &error) != 0)
         log_line(LOG_WARNING, "%s", error.text);
@@ -190,7 +195,9 @@ static void on_far_line(void *user, const char *line)
 
 static void on_place(void *user, uint32_t place)
 {
-    (void)user;
+    struct transfer *transfer = user;
+
+    meter_set_place(&transfer->meter, place);
     if (place > 0)
         log_line(LOG_INFO, "waiting for others to push first: place %u in the queue", place);
 }
@@ -238,6 +245,8 @@ int transfer_start(struct transfer **transfer, struct uv_loop_s *loop, const str
     if (new == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->options = *options;
+    meter_init(&new->meter);
+    new->options.sync.meter = &new->meter;
     new->loop = loop;
     new->started = clock_monotonic_ms();
     uv_timer_init(loop, &new->timer);
@@ -245,6 +254,19 @@ int transfer_start(struct transfer **transfer, struct uv_loop_s *loop, const str
     uv_timer_start(&new->timer, on_timer, 0, 0);
     *transfer = new;
     return 0;
+}
+
+void transfer_look(const struct transfer *transfer, struct transfer_view *view)
+{
+    view->meter = &transfer->meter;
+    view->stats = transfer->outcome.stats;
+    view->milliseconds = clock_monotonic_ms() - transfer->started;
+    if (transfer->conversation != NULL) {
+        struct conversation_stats now = conversation_stats(transfer->conversation);
+        view->stats.sent += now.sent;
+        view->stats.received += now.received;
+        view->stats.round_trips += now.round_trips;
+    }
 }
 
 void transfer_cancel(struct transfer *transfer, const struct error *error)

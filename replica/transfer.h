@@ -9,6 +9,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/sync/conversation.h"
+#include "protocol/sync/meter.h"
 #include "protocol/sync/sidecar.h"
 #include "replica/compare.h"
 #include "replica/connect.h"
@@ -32,6 +33,14 @@ struct transfer_outcome {
     uint64_t fence_token;              /* that the origin has seen; 0 where it was not heard */
     struct conversation_stats stats;   /* of all attempts */
     uint64_t milliseconds;
+    uint64_t spent[METER_PHASES];      /* of these, by phase */
+};
+
+/* Where one stands. */
+struct transfer_view {
+    const struct meter *meter;         /* lives as long as the transfer */
+    struct conversation_stats stats;   /* of all attempts */
+    uint64_t milliseconds;             /* since its start */
 };
 
 struct transfer_options {
@@ -48,6 +57,8 @@ struct transfer_options {
 /* Start it. ERR_INTERNAL: memory ran out; anything else comes by on_end. */
 int transfer_start(struct transfer **transfer, struct uv_loop_s *loop, const struct transfer_options *options,
                    struct error *error);
+
+void transfer_look(const struct transfer *transfer, struct transfer_view *view);
 
 /* End it as soon as possible, with this error unless it is through by then. on_end follows. */
 void transfer_cancel(struct transfer *transfer, const struct error *error);

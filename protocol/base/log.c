@@ -4,10 +4,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/escape.h"
+#include "protocol/base/status_line.h"
 #include "protocol/base/utf8.h"
 
 /* One line, JSON or not. Up to PIPE_BUF bytes go through a pipe in one piece. */
@@ -165,9 +165,7 @@ static void write_line(enum log_level level, const struct log_fields *fields, co
     else
         make_text(&line, level, message);
     line.text[line.used++] = '\n';
-    /* A log that cannot be written has nowhere to be complained about. */
-    if (write(STDERR_FILENO, line.text, line.used) < 0)
-        return;
+    status_line_write(line.text, line.used);
 }
 
 void log_line(enum log_level level, const char *format, ...)

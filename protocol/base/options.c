@@ -74,6 +74,8 @@ static int read_option(struct option_reader *reader, const char *word, const cha
         return name[len] == '\0' ? 0 : error_set(error, ERR_USAGE, "%.*s takes no value", (int)(name + len - word), word);
     if (name[len] == '=') {
         *value = name + len + 1;
+    } else if (option->argument[0] == '[') {
+        *value = NULL;
     } else if (reader->at < reader->argc) {
         *value = reader->argv[reader->at++];
     } else {
@@ -130,7 +132,7 @@ static void format_names(const struct option *option, char *out, size_t out_size
         spot += len + 1;
     }
     if (option->argument != NULL && used < out_size)
-        snprintf(out + used, out_size - used, " %s", option->argument);
+        snprintf(out + used, out_size - used, "%s%s", option->argument[0] == '[' ? "" : " ", option->argument);
 }
 
 void option_print_help(const struct option *table, FILE *out)

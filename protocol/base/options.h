@@ -13,7 +13,7 @@ struct error;
 
 struct option {
     const char *name;     /* without dashes; "p|port" for two names of one option */
-    const char *argument; /* what its value is called in the help; NULL: it takes none */
+    const char *argument; /* what its value is called in the help; NULL: it takes none; "[=HOW]": it may stand behind a = */
     const char *help;     /* one line or more, separated by newlines */
 };
 

@@ -477,6 +477,15 @@ void conversation_attach(struct conversation *conversation, struct link *link)
         link_close(link);
 }
 
+struct conversation_stats conversation_stats(const struct conversation *conversation)
+{
+    struct conversation_stats stats = conversation->stats;
+    size_t queued = conversation->link != NULL ? link_queued(conversation->link) : 0;
+
+    stats.sent -= queued < stats.sent ? queued : stats.sent;
+    return stats;
+}
+
 void conversation_wake(struct conversation *conversation)
 {
     conversation->is_woken = 1;

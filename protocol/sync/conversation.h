@@ -52,6 +52,9 @@ const struct link_callbacks *conversation_link_callbacks(void);
 /* Go on over this link. Exactly once; the conversation closes it in the end. */
 void conversation_attach(struct conversation *conversation, struct link *link);
 
+/* What crossed the link so far, what waits to be written not counted. */
+struct conversation_stats conversation_stats(const struct conversation *conversation);
+
 /* What a party that waits waited for is there: it speaks next. Of no effect on one that does not wait, nor comes to in the job at work. */
 void conversation_wake(struct conversation *conversation);
 

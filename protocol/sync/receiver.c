@@ -13,6 +13,7 @@
 #include "protocol/page/page_stream.h"
 #include "protocol/page/spool.h"
 #include "protocol/sync/local_copy.h"
+#include "protocol/sync/meter.h"
 
 struct receiver {
     struct local_copy *copy; /* borrowed */
@@ -33,6 +34,7 @@ struct receiver {
     struct arrivals *arrivals;   /* the pages; NULL for a first copy, whose pages go to copy->partial */
     uint8_t *old_page;           /* a page for the hook */
     uint32_t pages;              /* that came */
+    int is_moving;               /* PAGES has come */
 };
 
 /* A page of this copy from before the sync, for a record of the stream that builds on it. */
@@ -91,6 +93,7 @@ static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *pa
     if (rc == 0)
         index->hashes[pgno - 1] = page_hash(&receiver->hasher, pgno, page, receiver->theirs.page_size);
     receiver->pages++;
+    meter_add_page(receiver->hooks.meter);
     return rc;
 }
 
@@ -366,6 +369,11 @@ static int hear_pages(struct receiver *receiver, const struct message_pages *pag
     /* The hashes that it describes change from now on. */
     difference_describer_free(receiver->describer);
     receiver->describer = NULL;
+    if (!receiver->is_moving) {
+        receiver->is_moving = 1;
+        meter_enter(receiver->hooks.meter, METER_MOVING);
+        meter_begin_pages(receiver->hooks.meter, pages->total);
+    }
     if (receiver->spool != NULL)
         return spool_append(receiver->spool, pages->data, pages->len, error);
     return take_apart(receiver, pages->data, pages->len, error);

@@ -21,6 +21,7 @@
 
 struct arrivals;
 struct local_copy;
+struct meter;
 struct page_hash;
 struct page_index;
 struct receiver;
@@ -32,6 +33,7 @@ struct receiver_hooks {
     /* All is written and proven; the commit is next. Under the write lock. */
     int (*before_commit)(void *arg, struct error *error);
     void *arg;
+    struct meter *meter; /* borrowed */
     int resumes; /* go on from what an earlier receiver left, and leave what arrived to the next */
 };
 

@@ -11,6 +11,7 @@
 #include "protocol/page/page_stream.h"
 #include "protocol/page/spool.h"
 #include "protocol/sync/local_copy.h"
+#include "protocol/sync/meter.h"
 
 /*
  *   FINDING --(the set is known)--> STREAMING --(last byte)--> ENDING --(END said)--> FINISHED
@@ -39,6 +40,7 @@ struct sender {
     struct page_hasher hasher;
     struct page_stream_writer *writer;
     struct spool *spool;     /* rollback mode: the finished stream */
+    uint32_t total;          /* pages that the stream will hold, once they are known */
     struct buffer bytes;     /* of the stream, not yet said */
     uint8_t *page;           /* one page */
 };
@@ -94,6 +96,15 @@ static int old_page(void *arg, uint32_t pgno, uint8_t *page, int *known, struct 
     return rc;
 }
 
+/* How many pages will go over: those that differ, and those beyond the common ones, of which the lock-byte page is none. */
+static uint32_t count_pages(const struct sender *sender)
+{
+    uint32_t lock_page = page_lock_byte_page(sender->copy->geometry.page_size);
+    uint32_t last = sender->copy->geometry.page_count;
+
+    return (uint32_t)sender->count + last - sender->common - (lock_page > sender->common && lock_page <= last);
+}
+
 static int start_stream(struct sender *sender, struct error *error)
 {
     const struct sender_options *options = &sender->options;
@@ -108,6 +119,9 @@ static int start_stream(struct sender *sender, struct error *error)
         sender->pages = difference_finder_pages(sender->finder, &sender->count);
     sender->stage = STREAMING;
     sender->next_page = sender->common + 1;
+    sender->total = count_pages(sender);
+    meter_enter(options->meter, METER_MOVING);
+    meter_begin_pages(options->meter, sender->total);
     return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, options->level,
                                   has_base ? &base : NULL, error);
 }
@@ -292,6 +306,7 @@ static int produce(struct sender *sender, size_t enough, int *ended, struct erro
         rc = database_read_page(sender->copy->db, pgno, sender->page, error);
         if (rc == 0)
             rc = page_stream_writer_add(sender->writer, pgno, sender->page, sender->copy->index.hashes[pgno - 1].low, &sender->bytes, error);
+        meter_add_page(sender->options.meter);
     }
     return rc;
 }
@@ -309,6 +324,8 @@ static int fill_spool(struct sender *sender, struct error *error)
         buffer_consume(&sender->bytes, sender->bytes.len);
     }
     local_copy_let_go(sender->copy);
+    if (rc == 0)
+        meter_set_bytes_total(sender->options.meter, spool_size(sender->spool));
     return rc;
 }
 
@@ -337,6 +354,7 @@ static int say_bytes(struct sender *sender, struct buffer *out, struct error *er
         return 0;
     message.pages.data = sender->bytes.data;
     message.pages.len = (uint32_t)(sender->bytes.len < LIMIT_CHUNK ? sender->bytes.len : LIMIT_CHUNK);
+    message.pages.total = sender->total;
     rc = message_encode(&message, out, error);
     buffer_consume(&sender->bytes, message.pages.len);
     return rc;

@@ -17,6 +17,7 @@
 
 struct error;
 struct local_copy;
+struct meter;
 struct page_index;
 struct sender;
 
@@ -38,6 +39,7 @@ struct sender_options {
     struct old_pages old;
     uint64_t version;               /* to be told in END */
     int level;                      /* zstd's, 0 for none */
+    struct meter *meter;            /* borrowed; NULL: nobody watches */
 };
 
 /* copy: scanned; borrowed until sender_free. options is copied. */

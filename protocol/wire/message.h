@@ -142,6 +142,7 @@ struct message_ask {
 struct message_pages {
     const uint8_t *data;
     uint32_t len;
+    uint32_t total; /* records that the whole stream will hold, for people who wait; 0: not told */
 };
 
 struct message_end {

@@ -61,7 +61,7 @@ static const struct field ask_fields[] = {
     U64(ask.first),
     U64_FROM_ONE(ask.count),
 };
-static const struct field pages_fields[] = {BLOB(pages, 1)};
+static const struct field pages_fields[] = {BLOB(pages, 1), U32(pages.total, 0, LIMIT_PAGE_COUNT)};
 static const struct field end_fields[] = {
     GEOMETRY(end.geometry),
     U64(end.version),

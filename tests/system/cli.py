@@ -7,6 +7,7 @@
             self.assert_status(result, 0)
 """
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -154,6 +155,11 @@ def poll(condition, what, timeout=PATIENCE):
         if time.monotonic() > deadline:
             raise AssertionError("did not come: " + what)
         time.sleep(0.01)
+
+
+def json_of(result):
+    """The object that --json printed: the last line of stdout."""
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def is_alive(pid):

@@ -10,8 +10,8 @@ import cli
 COMMANDS = ("run", "pull", "push", "status", "verify", "lock")
 LINK_OPTIONS = ("--exe", "--ssh", "-p", "--port", "-i", "--identity", "-F", "--ssh-config", "--accept-new-host-key",
                 "--connect-timeout", "--timeout",
-                "--ca", "--pin", "--cert", "--key", "--token-file")
-SYNC_OPTIONS = ("--adopt", "--force-reset", "--replace", "--wal-only", "--compress-level", "--no-compress", "--base")
+                "--ca", "--pin", "--cert", "--key", "--token-file", "--progress")
+SYNC_OPTIONS = ("--adopt", "--force-reset", "--replace", "--wal-only", "--compress-level", "--no-compress", "--base", "--stats")
 COMMON_OPTIONS = ("--instance", "-v", "--verbose", "-q", "--quiet", "--json", "--version", "-h", "--help", "-?")
 OPTIONS = {
     "run": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--lock", "--lock-wait", "--lock-timeout", "--kill-after", "--discard"),

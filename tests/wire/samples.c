@@ -49,7 +49,7 @@ const struct message samples[] = {
     {.type = MESSAGE_HASHES,
      .hashes = {.first = 8193, .data = two_hashes, .len = sizeof(two_hashes)}},
     {.type = MESSAGE_ASK, .ask = {.kind = ASK_CELLS, .first = 512, .count = 1536}},
-    {.type = MESSAGE_PAGES, .pages = {.data = some_pages, .len = sizeof(some_pages)}},
+    {.type = MESSAGE_PAGES, .pages = {.data = some_pages, .len = sizeof(some_pages), .total = 255}},
     {.type = MESSAGE_END,
      .end = {.geometry = {.page_size = 4096, .page_count = 3, .root = BYTES_32(0x80)},
              .version = 70001,
