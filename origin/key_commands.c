@@ -8,18 +8,22 @@
 #include "origin/keygen.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
+#include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
-
-#define DAYS 365
 
 enum { HOST, CLIENT, DAYS_OPTION, HELP };
 
-static const struct option table[] = {
-    [HOST] = {"host", "NAME", "a name or address that replicas reach the origin by; may be repeated;\ndefault: this machine's name, localhost, 127.0.0.1 and ::1"},
-    [CLIENT] = {"client", "NAME", "a client to make a certificate for; may be repeated; default: client"},
-    [DAYS_OPTION] = {"days", "N", "that certificates are valid for; default 365; the CA's: ten times as long"},
-    [HELP] = {"h|help|?", NULL, "print this"},
-    {NULL, NULL, NULL},
+const struct option keygen_options[] = {
+    [HOST] = {"host", "NAME", "a name or address that replicas reach the origin by;\ndefault: this machine's name, localhost, 127.0.0.1 and ::1", NULL, OPTION_REPEATS},
+    [CLIENT] = {"client", "NAME", "a client to make a certificate for", "client", OPTION_REPEATS},
+    [DAYS_OPTION] = {"days", "N", "that certificates are valid for, the CA's ten times as long", "365", 0},
+    [HELP] = {"h|help|?", NULL, "print this", NULL, OPTION_ALONE},
+    {NULL, NULL, NULL, NULL, 0},
+};
+
+const struct option token_options[] = {
+    {"h|help|?", NULL, "print this", NULL, OPTION_ALONE},
+    {NULL, NULL, NULL, NULL, 0},
 };
 
 static int append(const char **list, const char *name, const char *value, struct error *error)
@@ -62,12 +66,12 @@ static int read_command_line(int argc, char **argv, struct keygen_options *optio
     int row;
     int rc;
 
-    option_reader_init(&reader, table, argc, argv, 0);
+    option_reader_init(&reader, keygen_options, ORIGIN_PROGRAM, argc, argv, 0);
     for (;;) {
         rc = option_next(&reader, &row, &value, error);
         *help = rc == 0 && row == HELP;
         if (rc == 0 && row != OPTION_END && !*help)
-            rc = read_option(options, row, value, error);
+            rc = read_option(options, row, value, error) == 0 ? 0 : option_blame(&reader, row, error);
         if (rc != 0 || row == OPTION_END || *help)
             break;
     }
@@ -76,19 +80,26 @@ static int read_command_line(int argc, char **argv, struct keygen_options *optio
     return rc;
 }
 
+int check_keygen(int argc, char **argv, struct error *error)
+{
+    struct keygen_options options = {0};
+    int help;
+
+    return read_command_line(argc, argv, &options, &help, error);
+}
+
 int command_keygen(int argc, char **argv)
 {
-    struct keygen_options options = {.days = DAYS};
+    struct keygen_options options = {0};
     struct error error = {0};
     char host[65] = "";
     int help = 0;
     int rc = read_command_line(argc, argv, &options, &help, &error);
 
-    log_setup(LOG_WARNING, "lockstep-origin", 0);
+    log_setup(LOG_WARNING, ORIGIN_PROGRAM, 0);
     if (help) {
-        fputs("lockstep-origin keygen DIR [OPTIONS]\n\nMakes a private CA, the origin's certificate and one for each client, in DIR.\n\n",
-              stdout);
-        option_print_help(table, stdout);
+        printf(ORIGIN_PROGRAM " %s\n\n%s.\n\n", origin_command_find("keygen")->synopsis, origin_command_find("keygen")->summary);
+        option_print_help(keygen_options, ORIGIN_PROGRAM, stdout);
         return 0;
     }
     if (rc == 0 && options.hosts[0] == NULL) {
@@ -98,8 +109,6 @@ int command_keygen(int argc, char **argv)
         options.hosts[2] = "127.0.0.1";
         options.hosts[3] = "::1";
     }
-    if (rc == 0 && options.clients[0] == NULL)
-        options.clients[0] = "client";
     if (rc == 0)
         rc = keygen_run(&options, &error);
     if (rc != 0)
@@ -120,7 +129,12 @@ int command_token(int argc, char **argv)
     char hash[KEYGEN_TOKEN_SIZE];
     int rc;
 
-    log_setup(LOG_WARNING, "lockstep-origin", 0);
+    log_setup(LOG_WARNING, ORIGIN_PROGRAM, 0);
+    if (argc > 0 && option_find(token_options, argv[0]) == 0 && argv[0][0] == '-') {
+        printf(ORIGIN_PROGRAM " %s\n\n%s.\n\n", origin_command_find("token")->synopsis, origin_command_find("token")->summary);
+        option_print_help(token_options, ORIGIN_PROGRAM, stdout);
+        return 0;
+    }
     if (argc != 1 || argv[0][0] == '-')
         rc = error_set(&error, ERR_USAGE, "for whom? lockstep-origin token WHO");
     else

@@ -8,13 +8,9 @@
 #include "origin/daemon.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
+#include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
 
-#define TIMEOUT_MS           30000
-#define HANDSHAKE_TIMEOUT_MS 10000
-#define IDLE_TIMEOUT_MS      60000
-#define MAX_CONNECTIONS      1000
-#define MAX_PER_CLIENT       64
 /* Work on a database may wait for another program's lock; that many can, before others wait behind them. */
 #define WORKERS "16"
 
@@ -40,34 +36,28 @@ enum {
     HELP
 };
 
-static const struct option table[] = {
-    [LISTEN] = {"listen", "ADDRESS", "[::]:7433, 127.0.0.1:7433 or unix:PATH; may be repeated; sockets that\nsystemd hands over come on top"},
-    [DB] = {"db", "NAME=PATH", "a database and the name that replicas call it by; may be repeated"},
-    [ROOT] = {"root", "DIR", "all databases below DIR, by their paths below it"},
-    [CERT] = {"cert", "FILE", "the origin's certificate and what leads to its CA, PEM"},
-    [KEY] = {"key", "FILE", "its key; default: in the file of the certificate"},
-    [CLIENT_CA] = {"client-ca", "FILE", "the CAs that may have signed a client's certificate, PEM"},
-    [TOKENS] = {"tokens", "FILE", "\"WHO SHA256\" lines for clients with a token; `lockstep-origin token WHO`\nmakes one"},
-    [ALLOW] = {"allow", "RULE", "WHO=pull|push:NAME (pull,push for both; * for all; DIR/* for all below);\nmay be repeated; default: nobody may do anything"},
-    [ALLOW_FILE] = {"allow-file", "FILE", "such rules, one a line; read again on SIGHUP, as certificate, key, CA and tokens are"},
-    [CONNECTIONS] = {"max-connections", "N", "of all clients; the next ones wait; default 1000"},
-    [PER_CLIENT] = {"max-per-client", "N", "of one name; default 64"},
-    [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is; default 10s"},
-    [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent; default 60s"},
-    [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database; default 30s"},
-    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none; default 3"},
-    [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB"},
-    [LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr; default text"},
-    [VERBOSE] = {"v|verbose", NULL, "say on stderr what is done"},
-    [HELP] = {"h|help|?", NULL, "print this"},
-    {NULL, NULL, NULL},
+const struct option serve_options[] = {
+    [LISTEN] = {"listen", "ADDRESS", "[::]:7433, 127.0.0.1:7433 or unix:PATH; sockets that systemd\nhands over come on top", NULL, OPTION_REPEATS},
+    [DB] = {"db", "NAME=PATH", "a database and the name that replicas call it by", NULL, OPTION_REPEATS},
+    [ROOT] = {"root", "DIR", "all databases below DIR, by their paths below it", NULL, 0},
+    [CERT] = {"cert", "FILE", "the origin's certificate and what leads to its CA, PEM", NULL, 0},
+    [KEY] = {"key", "FILE", "its key; default: in the file of the certificate", NULL, 0},
+    [CLIENT_CA] = {"client-ca", "FILE", "the CAs that may have signed a client's certificate, PEM", NULL, 0},
+    [TOKENS] = {"tokens", "FILE", "\"WHO SHA256\" lines for clients with a token; `lockstep-origin token WHO`\nmakes one", NULL, 0},
+    [ALLOW] = {"allow", "RULE", "WHO=pull|push:NAME (pull,push for both; * for all; DIR/* for all below);\ndefault: nobody may do anything", NULL, OPTION_REPEATS},
+    [ALLOW_FILE] = {"allow-file", "FILE", "such rules, one a line; read again on SIGHUP, as certificate, key, CA and tokens are", NULL, 0},
+    [CONNECTIONS] = {"max-connections", "N", "of all clients; the next ones wait", "1000", 0},
+    [PER_CLIENT] = {"max-per-client", "N", "of one name", "64", 0},
+    [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is", "10s", 0},
+    [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent", "60s", 0},
+    [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
+    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none", "3", 0},
+    [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB", NULL, 0},
+    [LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr", "text", 0},
+    [VERBOSE] = {"v|verbose", NULL, "say on stderr what is done", NULL, OPTION_REPEATS},
+    [HELP] = {"h|help|?", NULL, "print this", NULL, OPTION_ALONE},
+    {NULL, NULL, NULL, NULL, 0},
 };
-
-static const char usage[] = "lockstep-origin serve --listen ADDRESS --cert FILE [--client-ca FILE | --tokens FILE] --allow RULE\n"
-                            "                      {--db NAME=PATH | --root DIR} [OPTIONS]\n"
-                            "\n"
-                            "Serves SQLite databases to replicas, as tls://HOST[:7433]/NAME. `lockstep-origin keygen DIR` makes certificates.\n"
-                            "\n";
 
 struct settings {
     struct daemon_options daemon;
@@ -193,7 +183,7 @@ static int read_command_line(int argc, char **argv, struct settings *settings, s
     int row;
     int rc;
 
-    option_reader_init(&reader, table, argc, argv, 0);
+    option_reader_init(&reader, serve_options, ORIGIN_PROGRAM, argc, argv, 0);
     for (;;) {
         rc = option_next(&reader, &row, &value, error);
         if (rc != 0 || row == OPTION_END)
@@ -201,31 +191,34 @@ static int read_command_line(int argc, char **argv, struct settings *settings, s
         if (row == OPTION_ARGUMENT)
             rc = error_set(error, ERR_USAGE, "serve takes options only, not %s", value);
         else
-            rc = read_option(settings, row, value, error);
+            rc = read_option(settings, row, value, error) == 0 ? 0 : option_blame(&reader, row, error);
         if (rc != 0 || settings->help)
             break;
     }
     return rc != 0 || settings->help ? rc : check(&settings->daemon, error);
 }
 
+int check_serve(int argc, char **argv, struct error *error)
+{
+    struct settings settings = {0};
+
+    return read_command_line(argc, argv, &settings, error);
+}
+
 int command_serve(int argc, char **argv)
 {
-    struct settings settings = {.daemon = {.session = {.timeout_ms = TIMEOUT_MS, .level = 3, .history_bytes = -1},
-                                           .max_connections = MAX_CONNECTIONS,
-                                           .max_per_client = MAX_PER_CLIENT,
-                                           .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
-                                           .idle_timeout_ms = IDLE_TIMEOUT_MS},
-                                .log_format = LOG_TEXT};
+    struct settings settings = {.daemon = {.session = {.history_bytes = -1}}};
     struct error error = {0};
     int rc = read_command_line(argc, argv, &settings, &error);
 
-    log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, "lockstep-origin", 0);
+    log_setup(settings.verbose ? LOG_INFO : LOG_WARNING, ORIGIN_PROGRAM, 0);
     /* Whoever typed a command line that is wrong reads it at a terminal. */
     if (rc == 0 || settings.log_format == LOG_JSON)
         log_set_format(settings.log_format);
     if (rc == 0 && settings.help) {
-        fputs(usage, stdout);
-        option_print_help(table, stdout);
+        printf(ORIGIN_PROGRAM " %s\n\n%s. `" ORIGIN_PROGRAM " keygen DIR` makes certificates.\n\n", origin_command_find("serve")->synopsis,
+               origin_command_find("serve")->summary);
+        option_print_help(serve_options, ORIGIN_PROGRAM, stdout);
         return 0;
     }
     setenv("UV_THREADPOOL_SIZE", WORKERS, 0);

@@ -5,27 +5,10 @@
 
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
+#include "replica/command_table.h"
 #include "replica/commands.h"
 #include "replica/report.h"
 #include "replica/settings.h"
-
-static const struct {
-    const char *name;
-    enum command command;
-    int (*run)(const struct settings *settings);
-    const char *synopsis;
-    const char *summary;
-} commands[] = {
-    {"run", COMMAND_RUN, command_run, "run [--lock URL] ORIGIN LOCAL -- COMMAND…",
-     "lock, pull, run COMMAND on the local copy, push, release"},
-    {"pull", COMMAND_PULL, command_pull, "pull ORIGIN LOCAL", "make LOCAL a copy of the origin's database"},
-    {"push", COMMAND_PUSH, command_push, "push LOCAL ORIGIN", "bring the changes of LOCAL back to the origin"},
-    {"status", COMMAND_STATUS, command_status, "status ORIGIN LOCAL", "tell which side has changes"},
-    {"verify", COMMAND_VERIFY, command_verify, "verify ORIGIN LOCAL", "compare SHA-256 digests of both contents"},
-    {"lock", COMMAND_LOCK, command_lock, "lock show|acquire|release|break|doctor URL",
-     "look at a lock, take it, give it back; examine a store"},
-};
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 static const char sync_usage[] = "ORIGIN REPLICA [OPTIONS]\n"
                                  "\n"
@@ -37,9 +20,8 @@ static void print_help(const char *program, int is_sqlite3_rsync, FILE *out)
 {
     if (!is_sqlite3_rsync) {
         fprintf(out, "lockstep: rsync for live SQLite databases, with a lock that says who may push\n\n");
-        for (size_t i = 0; i < COMMAND_COUNT; i++)
-            fprintf(out, "  %s %s\n      %s; `%s %s --help` tells more\n", program, commands[i].synopsis,
-                    commands[i].summary, program, commands[i].name);
+        for (const struct command_row *row = command_table; row->name != NULL; row++)
+            fprintf(out, "  %s %s\n      %s; `%s %s --help` tells more\n", program, row->synopsis, row->summary, program, row->name);
         fprintf(out, "\nor, in the form of sqlite3_rsync:\n\n  ");
     }
     fprintf(out, "%s %s", program, sync_usage);
@@ -53,10 +35,8 @@ static int check_command(const struct settings *settings, struct error *error)
 
     if (settings->argument_count == 0)
         return error_set(error, ERR_USAGE, "there is no command; --help tells which there are");
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(word, commands[i].name) == 0)
-            return error_set(error, ERR_USAGE, "the command comes first: lockstep %s", commands[i].synopsis);
-    }
+    if (command_find(word) != NULL)
+        return error_set(error, ERR_USAGE, "the command comes first: lockstep %s", command_find(word)->synopsis);
     if (settings->argument_count != 2)
         return error_set(error, ERR_USAGE,
                          "there is no command %s, and without one it is two words: lockstep ORIGIN REPLICA; --help tells more",
@@ -64,14 +44,14 @@ static int check_command(const struct settings *settings, struct error *error)
     return 0;
 }
 
-/* Read the rest of the command line and do it; index COMMAND_COUNT is the sqlite3_rsync form. */
-static int execute(size_t index, const char *program, int is_sqlite3_rsync, int argc, char **argv, int first)
+/* Read the rest of the command line and do it; row NULL is the sqlite3_rsync form. */
+static int execute(const struct command_row *row, const char *program, int is_sqlite3_rsync, int argc, char **argv)
 {
-    enum command command = index < COMMAND_COUNT ? commands[index].command : COMMAND_SYNC;
+    enum command command = row != NULL ? row->command : COMMAND_SYNC;
     struct settings settings;
     struct error error = {0};
 
-    int rc = settings_read(&settings, command, argc, argv, first, &error);
+    int rc = settings_read(&settings, command, argc, argv, row != NULL ? 2 : 1, &error);
 
     if (rc == 0 && command == COMMAND_SYNC && !is_sqlite3_rsync && !settings.help && !settings.version)
         rc = check_command(&settings, &error);
@@ -82,8 +62,8 @@ static int execute(size_t index, const char *program, int is_sqlite3_rsync, int 
         printf("%s %s\n", is_sqlite3_rsync ? "sqlite3_rsync (lockstep)" : program, LOCKSTEP_VERSION);
         return 0;
     }
-    if (settings.help && index < COMMAND_COUNT) {
-        printf("lockstep %s\n\n%s.\n\n", commands[index].synopsis, commands[index].summary);
+    if (settings.help && row != NULL) {
+        printf("lockstep %s\n\n%s.\n\n", row->synopsis, row->summary);
         settings_print_help(command, stdout);
         return 0;
     }
@@ -91,7 +71,7 @@ static int execute(size_t index, const char *program, int is_sqlite3_rsync, int 
         print_help(program, is_sqlite3_rsync, stdout);
         return 0;
     }
-    return index < COMMAND_COUNT ? commands[index].run(&settings) : command_sync(&settings);
+    return row != NULL ? row->run(&settings) : command_sync(&settings);
 }
 
 int main(int argc, char **argv)
@@ -99,6 +79,7 @@ int main(int argc, char **argv)
     const char *slash = strrchr(argc > 0 ? argv[0] : "lockstep", '/');
     const char *program = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "lockstep";
     int is_sqlite3_rsync = strcmp(program, "sqlite3_rsync") == 0;
+    const struct command_row *row;
 
     log_setup(LOG_INFO, program, 0);
     /* A file that may not grow is an error of the write, to be told and undone, as a full disk is. */
@@ -107,9 +88,6 @@ int main(int argc, char **argv)
         print_help(program, is_sqlite3_rsync, stderr);
         return error_exit_status(ERR_USAGE);
     }
-    for (size_t i = 0; !is_sqlite3_rsync && i < COMMAND_COUNT; i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return execute(i, program, is_sqlite3_rsync, argc, argv, 2);
-    }
-    return execute(COMMAND_COUNT, program, is_sqlite3_rsync, argc, argv, 1);
+    row = is_sqlite3_rsync ? NULL : command_find(argv[1]);
+    return row != NULL && row->run_raw != NULL ? row->run_raw(argc, argv) : execute(row, program, is_sqlite3_rsync, argc, argv);
 }

@@ -6,15 +6,10 @@
 
 #include "protocol/base/error.h"
 #include "protocol/base/instance.h"
+#include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
 #include "protocol/link/endpoint.h"
-
-#define DATABASE_TIMEOUT_MS 30000
-#define CONNECT_TIMEOUT_MS  20000
-#define LOCK_WAIT_MS        300000
-#define LOCK_TIMEOUT_MS     60000
-#define KILL_AFTER_MS       10000
-#define COMPRESS_LEVEL      3
+#include "replica/command_table.h"
 
 #define SYNCS  (COMMAND_PULL | COMMAND_PUSH | COMMAND_RUN | COMMAND_SYNC)
 #define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY)
@@ -63,44 +58,44 @@ enum {
 
 static const struct {
     struct option option;
-    unsigned commands;
+    unsigned commands; /* that take it */
 } rows[ROWS] = {
-    [LOCK_URL] = {{"lock", "URL", "the lock that says who may push: s3://bucket/key or file:///path"}, COMMAND_RUN},
-    [LOCK_WAIT] = {{"lock-wait", "TIME", "how long to wait for another holder; default 300s; 0: not at all"}, LEASES},
-    [LOCK_TIMEOUT] = {{"lock-timeout", "TIME", "how long the lock lasts without a renewal; default 60s"}, LEASES},
-    [KILL_AFTER] = {{"kill-after", "TIME", "from SIGTERM to SIGKILL for a job that lost the lock; default 10s"}, COMMAND_RUN},
-    [TOKEN] = {{"token", "N", "the token that the lock was acquired with"}, COMMAND_LOCK | COMMAND_PUSH},
-    [LEASE_ID] = {{"lease", "ID", "the lease id that the lock was acquired with"}, COMMAND_LOCK | COMMAND_PUSH},
-    [INSTANCE] = {{"instance", "NAME", "who this is, in the lock and in logs; default: machine and process"}, ALL},
-    [ADOPT] = {{"adopt", NULL, "join two databases of different content of which one was never synced"}, SYNCS},
-    [DISCARD] = {{"discard", NULL, "give up local changes that were never pushed"}, COMMAND_PULL | COMMAND_RUN},
-    [FORCE_RESET] = {{"force-reset", NULL, "replace a database by an empty one or by one of another lineage"}, SYNCS},
-    [REPLACE] = {{"replace", NULL, "rebuild the receiver's file where the page sizes differ"}, SYNCS},
-    [WAL_ONLY] = {{"wal-only", NULL, "do not sync unless both databases are in WAL mode"}, SYNCS},
-    [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database; default 30s"}, LINKS},
-    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19; default 3"}, SYNCS},
-    [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are"}, SYNCS},
-    [BASE] = {{"base", "HOW", "how to keep what was last synced, for small pushes: reflink, copy, none;\ndefault auto: reflink where the file system can, else copy where there is room"}, SYNCS},
-    [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side"}, LINKS},
-    [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one"}, LINKS},
-    [PORT] = {{"p|port", "PORT", "TCP port PORT instead of 22 (SSH) or 7433 (tls://)"}, LINKS},
-    [IDENTITY] = {{"i|identity", "FILE", "a private key to log in with; may be repeated"}, LINKS},
-    [SSH_CONFIG] = {{"F|ssh-config", "FILE", "read this ssh configuration instead of ~/.ssh/config"}, LINKS},
-    [ACCEPT_NEW] = {{"accept-new-host-key", NULL, "trust and remember the key of a host that is not known yet"}, LINKS},
-    [CA] = {{"ca", "FILE", "tls://: the CA that signed the origin's certificate; default: the system's CAs"}, LINKS},
-    [PIN] = {{"pin", "SHA256", "tls://: trust the origin with this certificate or public key, whoever signed it"}, LINKS},
-    [CERT] = {{"cert", "FILE", "tls://: our certificate, PEM"}, LINKS},
-    [KEY] = {{"key", "FILE", "tls://: its key; default: in the file of the certificate"}, LINKS},
-    [TOKEN_FILE] = {{"token-file", "FILE", "tls://: our token, the first line of FILE; default: LOCKSTEP_TOKEN_FILE"}, LINKS},
-    [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take; default 20s"}, LINKS},
-    [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own"}, COMMAND_SYNC},
-    [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more"}, ALL},
-    [QUIET] = {{"q|quiet", NULL, "say nothing but errors"}, ALL},
-    [JSON] = {{"json", NULL, "print the outcome as one JSON object"}, ALL},
-    [PROGRESS] = {{"progress", "[=HOW]", "tell on stderr how far it is: line, plain, json, none;\ndefault auto: a line on a terminal, elsewhere plain lines with --progress or -v"}, LINKS},
-    [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase"}, SYNCS},
-    [VERSION] = {{"version", NULL, "print the version"}, ALL},
-    [HELP] = {{"h|help|?", NULL, "print this"}, ALL},
+    [LOCK_URL] = {{"lock", "URL", "the lock that says who may push: s3://bucket/key or file:///path", NULL, 0}, COMMAND_RUN},
+    [LOCK_WAIT] = {{"lock-wait", "TIME", "how long to wait for another holder; 0: not at all", "300s", 0}, LEASES},
+    [LOCK_TIMEOUT] = {{"lock-timeout", "TIME", "how long the lock lasts without a renewal", "60s", 0}, LEASES},
+    [KILL_AFTER] = {{"kill-after", "TIME", "from SIGTERM to SIGKILL for a job that lost the lock", "10s", 0}, COMMAND_RUN},
+    [TOKEN] = {{"token", "N", "the token that the lock was acquired with", NULL, OPTION_NO_VARIABLE}, COMMAND_LOCK | COMMAND_PUSH},
+    [LEASE_ID] = {{"lease", "ID", "the lease id that the lock was acquired with", NULL, OPTION_NO_VARIABLE | OPTION_SECRET}, COMMAND_LOCK | COMMAND_PUSH},
+    [INSTANCE] = {{"instance", "NAME", "who this is, in the lock and in logs; default: machine and process", NULL, 0}, ALL},
+    [ADOPT] = {{"adopt", NULL, "join two databases of different content of which one was never synced", NULL, 0}, SYNCS},
+    [DISCARD] = {{"discard", NULL, "give up local changes that were never pushed", NULL, 0}, COMMAND_PULL | COMMAND_RUN},
+    [FORCE_RESET] = {{"force-reset", NULL, "replace a database by an empty one or by one of another lineage", NULL, 0}, SYNCS},
+    [REPLACE] = {{"replace", NULL, "rebuild the receiver's file where the page sizes differ", NULL, 0}, SYNCS},
+    [WAL_ONLY] = {{"wal-only", NULL, "do not sync unless both databases are in WAL mode", NULL, 0}, SYNCS},
+    [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database", "30s", 0}, LINKS},
+    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19", "3", 0}, SYNCS},
+    [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are", NULL, 0}, SYNCS},
+    [BASE] = {{"base", "auto|reflink|copy|none", "how to keep what was last synced, for small pushes; auto: reflink where the\nfile system can, else copy where there is room", "auto", 0}, SYNCS},
+    [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side", NULL, 0}, LINKS},
+    [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one", NULL, 0}, LINKS},
+    [PORT] = {{"p|port", "PORT", "TCP port PORT instead of 22 (SSH) or 7433 (tls://)", NULL, 0}, LINKS},
+    [IDENTITY] = {{"i|identity", "FILE", "a private key to log in with", NULL, OPTION_REPEATS}, LINKS},
+    [SSH_CONFIG] = {{"F|ssh-config", "FILE", "read this ssh configuration instead of ~/.ssh/config", NULL, 0}, LINKS},
+    [ACCEPT_NEW] = {{"accept-new-host-key", NULL, "trust and remember the key of a host that is not known yet", NULL, 0}, LINKS},
+    [CA] = {{"ca", "FILE", "tls://: the CA that signed the origin's certificate; default: the system's CAs", NULL, 0}, LINKS},
+    [PIN] = {{"pin", "SHA256", "tls://: trust the origin with this certificate or public key, whoever signed it", NULL, 0}, LINKS},
+    [CERT] = {{"cert", "FILE", "tls://: our certificate, PEM", NULL, 0}, LINKS},
+    [KEY] = {{"key", "FILE", "tls://: its key; default: in the file of the certificate", NULL, 0}, LINKS},
+    [TOKEN_FILE] = {{"token-file", "FILE", "tls://: our token, the first line of FILE", NULL, 0}, LINKS},
+    [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take", "20s", 0}, LINKS},
+    [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own", NULL, 0}, COMMAND_SYNC},
+    [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more", NULL, OPTION_REPEATS}, ALL},
+    [QUIET] = {{"q|quiet", NULL, "say nothing but errors", NULL, 0}, ALL},
+    [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL},
+    [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
+    [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS},
+    [VERSION] = {{"version", NULL, "print the version", NULL, OPTION_ALONE}, ALL},
+    [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL},
 };
 
 /* The rows of a command, and which row of all each one is. */
@@ -185,6 +180,11 @@ static void set_flag(struct settings *settings, int row)
                         [VERSION] = &settings->version,
                         [HELP] = &settings->help};
 
+    /* The last word counts: -v undoes a LOCKSTEP_QUIET, and the other way round. */
+    if (row == VERBOSE)
+        settings->quiet = 0;
+    if (row == QUIET)
+        settings->verbose = 0;
     if (flags[row] != NULL)
         ++*flags[row];
     if (row == NO_COMPRESS)
@@ -262,34 +262,26 @@ static int read_value(struct settings *settings, int row, const char *value, str
 static void set_defaults(struct settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
-    settings->sync.timeout_ms = DATABASE_TIMEOUT_MS;
-    settings->sync.level = COMPRESS_LEVEL;
-    settings->connect.connect_timeout_ms = CONNECT_TIMEOUT_MS;
-    settings->lock_wait_ms = LOCK_WAIT_MS;
-    settings->lock_timeout_ms = LOCK_TIMEOUT_MS;
-    settings->kill_after_ms = KILL_AFTER_MS;
     instance_default(settings->sync.instance);
 }
 
 /* An option that is unknown here may be another command's: say whose. */
 static int refuse_option(const char *word, struct error *error)
 {
-    static const char *const commands[] = {"pull", "push", "run", "status", "verify", "lock"};
     struct subset all;
     int row;
 
-    select_rows(ALL, &all);
+    select_rows(COMMAND_EVERY, &all);
     row = option_find(all.table, word);
-    for (int i = 0; row >= 0 && i < 6; i++) {
-        if (rows[all.row[row]].commands & 1u << i)
-            return error_set(error, ERR_USAGE, "there is no option %s here; `lockstep %s` has it", word, commands[i]);
+    for (const struct command_row *command = command_table; row >= 0 && command->name != NULL; command++) {
+        if (rows[all.row[row]].commands & command->command)
+            return error_set(error, ERR_USAGE, "there is no option %s here; `lockstep %s` has it", word, command->name);
     }
     return error->code;
 }
 
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error)
 {
-    const char *token_file = getenv("LOCKSTEP_TOKEN_FILE");
     struct option_reader reader;
     struct subset subset;
     const char *value;
@@ -299,10 +291,10 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
     set_defaults(settings);
     settings->command = command;
     select_rows(command, &subset);
-    option_reader_init(&reader, subset.table, argc, argv, first);
+    option_reader_init(&reader, subset.table, SETTINGS_PROGRAM, argc, argv, first);
     for (;;) {
         rc = option_next(&reader, &row, &value, error);
-        if (rc != 0 && option_find(subset.table, argv[reader.at - 1]) < 0)
+        if (rc != 0 && option_source(&reader) == OPTION_BY_COMMAND_LINE && option_find(subset.table, argv[reader.at - 1]) < 0)
             rc = refuse_option(argv[reader.at - 1], error);
         if (rc != 0 || row == OPTION_END)
             break;
@@ -317,15 +309,13 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
         else if (subset.table[row].argument == NULL)
             set_flag(settings, subset.row[row]);
         else
-            rc = read_value(settings, subset.row[row], value, error);
+            rc = read_value(settings, subset.row[row], value, error) == 0 ? 0 : option_blame(&reader, row, error);
         if (rc != 0 || settings->help || settings->version)
             break;
     }
     settings->connect.database_timeout_ms = settings->sync.timeout_ms;
     settings->connect.verbose = settings->verbose;
     settings->connect.instance = settings->sync.instance;
-    if (settings->connect.token_file == NULL && token_file != NULL && token_file[0] != '\0')
-        settings->connect.token_file = token_file;
     return rc;
 }
 
@@ -343,10 +333,18 @@ int settings_check_local(const char *text, struct error *error)
     return rc;
 }
 
+void settings_table(unsigned commands, struct option *table)
+{
+    struct subset subset;
+
+    select_rows(commands, &subset);
+    memcpy(table, subset.table, sizeof(subset.table));
+}
+
 void settings_print_help(enum command command, FILE *out)
 {
     struct subset subset;
 
     select_rows(command, &subset);
-    option_print_help(subset.table, out);
+    option_print_help(subset.table, SETTINGS_PROGRAM, out);
 }

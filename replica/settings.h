@@ -12,6 +12,7 @@
 #include "replica/progress.h"
 
 struct error;
+struct option;
 
 /* The commands, as bits of a set. */
 enum command {
@@ -21,8 +22,13 @@ enum command {
     COMMAND_STATUS = 8,
     COMMAND_VERIFY = 16,
     COMMAND_LOCK = 32,
-    COMMAND_SYNC = 64 /* the sqlite3_rsync form */
+    COMMAND_SYNC = 64, /* the sqlite3_rsync form */
+    COMMAND_CONFIG = 1 << 20, /* it has the options of the command that it shows */
+    COMMAND_EVERY = (1 << 20) - 1
 };
+
+/* Whose variables the settings come from: LOCKSTEP_…, also under the name sqlite3_rsync. */
+#define SETTINGS_PROGRAM "lockstep"
 
 #define SETTINGS_ARGUMENTS_MAX 3
 
@@ -50,13 +56,16 @@ struct settings {
 };
 
 /*
- * Read argv[first …] as the options and arguments of a command. ERR_USAGE. Strings point into argv. Defaults are filled in, among them the
- * instance: --instance, else instance_default.
+ * Read argv[first …], the environment and the defaults as the options and arguments of a command; who we are, if nothing says so, by
+ * instance_default. ERR_USAGE. Strings point into argv and the environment.
  */
 int settings_read(struct settings *settings, enum command command, int argc, char **argv, int first, struct error *error);
 
 /* ERR_USAGE where text names a database of another machine, and must be a file of this one. */
 int settings_check_local(const char *text, struct error *error);
+
+/* The options of commands, a set. table has OPTION_ROWS_MAX + 1 rows and ends with one without a name. */
+void settings_table(unsigned commands, struct option *table);
 
 /* Print the options of a command. */
 void settings_print_help(enum command command, FILE *out);

@@ -12,23 +12,21 @@ static const char *variable(const char *name)
     return value != NULL ? value : "";
 }
 
-void instance_default(char out[INSTANCE_MAX + 1])
+const char *instance_default(char out[INSTANCE_MAX + 1])
 {
-    const char *given = variable("LOCKSTEP_INSTANCE");
     const char *region = variable("FLY_REGION");
     const char *app = variable("FLY_APP_NAME");
     const char *machine = variable("FLY_MACHINE_ID");
     char host[65] = "";
 
-    if (given[0] != '\0') {
-        snprintf(out, INSTANCE_MAX + 1, "%s", given);
-    } else if (machine[0] != '\0') {
+    if (machine[0] != '\0') {
         snprintf(out, INSTANCE_MAX + 1, "%s%s%s%s%s", region, region[0] != '\0' ? "/" : "", app,
                  app[0] != '\0' ? "/" : "", machine);
-    } else {
-        gethostname(host, sizeof(host) - 1);
-        snprintf(out, INSTANCE_MAX + 1, "%s-%ld", host, (long)getpid());
+        return "FLY_MACHINE_ID";
     }
+    gethostname(host, sizeof(host) - 1);
+    snprintf(out, INSTANCE_MAX + 1, "%s-%ld", host, (long)getpid());
+    return NULL;
 }
 
 char *instance_region(const char *instance, char *out, size_t size)

@@ -10,10 +10,11 @@
 #define INSTANCE_MAX 128 /* bytes, without the 0 at the end */
 
 /*
- * The name of this process: LOCKSTEP_INSTANCE as it stands; else on Fly.io FLY_REGION/FLY_APP_NAME/FLY_MACHINE_ID, as far as these
- * are set (https://fly.io/docs/machines/runtime-environment/); else host name and process id. Cut to fit.
+ * The name of this process where nobody gave it one: on Fly.io FLY_REGION/FLY_APP_NAME/FLY_MACHINE_ID, as far as these are set
+ * (https://fly.io/docs/machines/runtime-environment/); else host name and process id. Cut to fit. Returns "FLY_MACHINE_ID" in
+ * the first case, NULL in the other.
  */
-void instance_default(char out[INSTANCE_MAX + 1]);
+const char *instance_default(char out[INSTANCE_MAX + 1]);
 
 /* The region of an instance, copied to out and cut to fit; "" where it names none. Returns out. */
 char *instance_region(const char *instance, char *out, size_t size);

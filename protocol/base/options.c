@@ -1,15 +1,14 @@
 #include "protocol/base/options.h"
 
+#include <assert.h>
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "protocol/base/error.h"
-
-void option_reader_init(struct option_reader *reader, const struct option *table, int argc, char **argv, int first)
-{
-    *reader = (struct option_reader){.table = table, .argc = argc, .argv = argv, .at = first};
-}
 
 /* Whether one of the names in "p|port" is the len bytes at name. */
 static int has_name(const struct option *option, const char *name, size_t len)
@@ -84,7 +83,8 @@ static int read_option(struct option_reader *reader, const char *word, const cha
     return 0;
 }
 
-int option_next(struct option_reader *reader, int *row, const char **value, struct error *error)
+/* The next of the command line. */
+static int next_word(struct option_reader *reader, int *row, const char **value, struct error *error)
 {
     const char *word;
 
@@ -101,7 +101,7 @@ int option_next(struct option_reader *reader, int *row, const char **value, stru
     word = reader->argv[reader->at++];
     if (!reader->ended && strcmp(word, "--") == 0) {
         reader->ended = 1;
-        return option_next(reader, row, value, error);
+        return next_word(reader, row, value, error);
     }
     if (reader->ended || word[0] != '-' || word[1] == '\0') {
         *row = OPTION_ARGUMENT;
@@ -111,50 +111,197 @@ int option_next(struct option_reader *reader, int *row, const char **value, stru
     return read_option(reader, word, word + (word[1] == '-' ? 2 : 1), row, value, error);
 }
 
+/* ---- the environment and the defaults ---- */
+
+void option_variable(const char *program, const struct option *option, char out[OPTION_VARIABLE_MAX])
+{
+    const char *name = option->name;
+    size_t used;
+
+    out[0] = '\0';
+    if (option->flags & (OPTION_NO_VARIABLE | OPTION_ALONE))
+        return;
+    while (strcspn(name, "|") == 1 && name[1] == '|')
+        name += 2;
+    used = (size_t)snprintf(out, OPTION_VARIABLE_MAX, "%s_%.*s", program, (int)strcspn(name, "|"), name);
+    assert(used < OPTION_VARIABLE_MAX);
+    for (size_t i = 0; i < used; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+/* How often a variable says that an option without a value is given: -1 if it says neither yes nor no. */
+static int read_count(const char *text, int counts)
+{
+    static const char *const yes[] = {"1", "yes", "true", "on"};
+    static const char *const no[] = {"0", "no", "false", "off"};
+
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+        if (strcasecmp(text, yes[i]) == 0)
+            return 1;
+        if (strcasecmp(text, no[i]) == 0)
+            return 0;
+    }
+    return counts && text[0] >= '2' && text[0] <= '9' && text[1] == '\0' ? text[0] - '0' : -1;
+}
+
+/* A word of a variable, to live as long as the process does, as the words of the command line and the environment do. */
+static const char *keep_word(const char *text, size_t len)
+{
+    static struct kept {
+        struct kept *next;
+        char text[];
+    } *all;
+    struct kept *kept = calloc(1, sizeof(*kept) + len + 1);
+
+    if (kept == NULL)
+        return NULL;
+    memcpy(kept->text, text, len);
+    kept->next = all;
+    all = kept;
+    return kept->text;
+}
+
+/* The next of the words that a variable holds. */
+static int next_of_words(struct option_reader *reader, const char **value, struct error *error)
+{
+    static const char space[] = " \t\n";
+    size_t len = strcspn(reader->words, space);
+
+    *value = keep_word(reader->words, len);
+    reader->words += len + strspn(reader->words + len, space);
+    if (reader->words[0] == '\0')
+        reader->words = NULL;
+    return *value != NULL ? 0 : error_set(error, ERR_INTERNAL, "out of memory");
+}
+
+/* Read the row from its variable, whose text is not empty. *found tells whether it says anything. */
+static int read_variable(struct option_reader *reader, int row, const char *variable, const char *text, int *found,
+                         const char **value, struct error *error)
+{
+    const struct option *option = &reader->table[row];
+    int count;
+
+    reader->source = OPTION_BY_ENVIRONMENT;
+    *found = 1;
+    if (option->argument != NULL && option->flags & OPTION_REPEATS) {
+        reader->words = text + strspn(text, " \t\n");
+        *found = reader->words[0] != '\0';
+        if (*found)
+            return next_of_words(reader, value, error);
+        reader->words = NULL;
+        return 0;
+    }
+    count = read_count(text, option->flags & OPTION_REPEATS);
+    *value = option->argument != NULL && (option->argument[0] != '[' || count < 0) ? text : NULL;
+    if (*value != NULL)
+        return 0;
+    if (count < 0)
+        return error_set(error, ERR_USAGE, "%s: \"%s\" is neither %s; say 1 or 0, or leave it empty", variable, text,
+                         option->flags & OPTION_REPEATS ? "yes, no nor a number up to 9" : "yes nor no");
+    *found = count > 0;
+    reader->repeat = count - 1;
+    return 0;
+}
+
+/* The next of what the command line does not have. *row is OPTION_END where there is no more. */
+static int next_below(struct option_reader *reader, int *row, const char **value, struct error *error)
+{
+    char variable[OPTION_VARIABLE_MAX];
+    const char *text;
+    int found = 0;
+
+    *row = reader->row;
+    *value = NULL;
+    if (reader->words != NULL)
+        return next_of_words(reader, value, error);
+    if (reader->repeat > 0) {
+        reader->repeat--;
+        return 0;
+    }
+    for (; reader->table[reader->below].name != NULL; reader->below++) {
+        const struct option *option = &reader->table[reader->below];
+        int rc = 0;
+        if (reader->given[reader->below / 64] & UINT64_C(1) << reader->below % 64)
+            continue;
+        option_variable(reader->program, option, variable);
+        text = variable[0] != '\0' ? getenv(variable) : NULL;
+        if (text != NULL && text[0] != '\0') {
+            rc = read_variable(reader, reader->below, variable, text, &found, value, error);
+        } else if (option->default_value != NULL) {
+            reader->source = OPTION_BY_DEFAULT;
+            *value = option->default_value;
+            found = 1;
+        }
+        if (rc != 0 || found) {
+            *row = reader->row = reader->below++;
+            return rc;
+        }
+    }
+    *row = OPTION_END;
+    return 0;
+}
+
+/* Note which rows the command line has. What is wrong with it comes out when it is read. */
+static void scan(struct option_reader *reader)
+{
+    struct option_reader ahead = *reader;
+    const char *value;
+    int row = 0;
+
+    ahead.program = NULL;
+    while (next_word(&ahead, &row, &value, NULL) == 0 && row != OPTION_END) {
+        if (row == OPTION_ARGUMENT)
+            continue;
+        reader->given[row / 64] |= UINT64_C(1) << row % 64;
+        if (reader->table[row].flags & OPTION_ALONE)
+            reader->program = NULL;
+    }
+}
+
+void option_reader_init(struct option_reader *reader, const struct option *table, const char *program, int argc, char **argv, int first)
+{
+    *reader = (struct option_reader){.table = table, .program = program, .argc = argc, .argv = argv, .at = first};
+    for (int rows = 0; table[rows].name != NULL; rows++)
+        assert(rows < OPTION_ROWS_MAX);
+    if (program != NULL)
+        scan(reader);
+}
+
+int option_next(struct option_reader *reader, int *row, const char **value, struct error *error)
+{
+    int rc;
+
+    if (reader->program != NULL) {
+        rc = next_below(reader, row, value, error);
+        if (rc != 0 || *row != OPTION_END)
+            return rc;
+        reader->program = NULL;
+    }
+    reader->source = OPTION_BY_COMMAND_LINE;
+    return next_word(reader, row, value, error);
+}
+
+enum option_source option_source(const struct option_reader *reader)
+{
+    return reader->source;
+}
+
+int option_blame(const struct option_reader *reader, int row, struct error *error)
+{
+    char variable[OPTION_VARIABLE_MAX];
+
+    if (error == NULL || row < 0 || reader->source != OPTION_BY_ENVIRONMENT)
+        return error != NULL ? error->code : 0;
+    option_variable(reader->program, &reader->table[row], variable);
+    return error_wrap(error, "%s", variable);
+}
+
 int option_reader_ended(const struct option_reader *reader)
 {
     return reader->ended;
 }
 
-/* "--exe PATH" or "-p|--port PORT", as it stands in the help. */
-static void format_names(const struct option *option, char *out, size_t out_size)
-{
-    const char *spot = option->name;
-    size_t used = 0;
-
-    out[0] = '\0';
-    while (used < out_size) {
-        size_t len = strcspn(spot, "|");
-        used += (size_t)snprintf(out + used, out_size - used, "%s%.*s", len == 1 ? "-" : "--", (int)len, spot);
-        if (spot[len] == '\0')
-            break;
-        used += (size_t)snprintf(out + used, used < out_size ? out_size - used : 0, "|");
-        spot += len + 1;
-    }
-    if (option->argument != NULL && used < out_size)
-        snprintf(out + used, out_size - used, "%s%s", option->argument[0] == '[' ? "" : " ", option->argument);
-}
-
-void option_print_help(const struct option *table, FILE *out)
-{
-    char names[80];
-
-    for (; table->name != NULL; table++) {
-        const char *line = table->help;
-        format_names(table, names, sizeof(names));
-        fprintf(out, "  %-24s", names);
-        if (strlen(names) > 23)
-            fprintf(out, "\n%26s", "");
-        for (;;) {
-            size_t len = strcspn(line, "\n");
-            fprintf(out, "%.*s\n", (int)len, line);
-            if (line[len] == '\0')
-                break;
-            fprintf(out, "%26s", "");
-            line += len + 1;
-        }
-    }
-}
+/* ---- values ---- */
 
 int option_number(const char *name, const char *value, long min, long max, long *number, struct error *error)
 {

@@ -85,7 +85,7 @@ class UsageErrors(cli.Case):
                 words = [other, VALUES[other]] if other in VALUES else [other]
                 self.refused(command, *words, "a", "b", text=f"there is no option {other}")
         # One that another command has: that is said.
-        self.refused("status", "--discard", "a", "b", text="`lockstep pull` has it")
+        self.refused("status", "--discard", "a", "b", text="`lockstep run` has it")
 
     def test_value_is_missing_or_too_much(self):
         self.refused("pull", "a", "b", "--timeout", text="--timeout needs a value: TIME")

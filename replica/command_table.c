@@ -1,0 +1,28 @@
+#include "replica/command_table.h"
+
+#include <string.h>
+
+#include "replica/commands.h"
+
+const struct command_row command_table[] = {
+    {"run", COMMAND_RUN, command_run, NULL, "run [--lock URL] ORIGIN LOCAL -- COMMAND…",
+     "lock, pull, run COMMAND on the local copy, push, release", NULL},
+    {"pull", COMMAND_PULL, command_pull, NULL, "pull ORIGIN LOCAL", "make LOCAL a copy of the origin's database", NULL},
+    {"push", COMMAND_PUSH, command_push, NULL, "push LOCAL ORIGIN", "bring the changes of LOCAL back to the origin", NULL},
+    {"status", COMMAND_STATUS, command_status, NULL, "status ORIGIN LOCAL", "tell which side has changes", NULL},
+    {"verify", COMMAND_VERIFY, command_verify, NULL, "verify ORIGIN LOCAL", "compare SHA-256 digests of both contents", NULL},
+    {"lock", COMMAND_LOCK, command_lock, NULL, "lock show|acquire|release|break|doctor URL",
+     "look at a lock, take it, give it back; examine a store", "show|acquire|release|break|doctor"},
+    {"config", COMMAND_CONFIG, NULL, command_config, "config [COMMAND [OPTIONS]]",
+     "show the settings of COMMAND, or of all, and where each comes from", NULL},
+    {NULL, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct command_row *command_find(const char *name)
+{
+    for (const struct command_row *row = command_table; row->name != NULL; row++) {
+        if (strcmp(row->name, name) == 0)
+            return row;
+    }
+    return NULL;
+}
