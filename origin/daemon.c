@@ -8,7 +8,7 @@
 #include "origin/guest.h"
 #include "origin/loop_watch.h"
 #include "origin/notify.h"
-#include "origin/push_queue.h"
+#include "origin/turn_queue.h"
 #include "origin/roster.h"
 #include "origin/visit.h"
 #include "protocol/base/error.h"
@@ -127,7 +127,8 @@ static void finish_if_gone(struct daemon *daemon)
 {
     if (daemon->guest_count > 0 || !daemon->are_listeners_closed)
         return;
-    push_queue_close(daemon->house.queue);
+    turn_queue_close(daemon->house.pushes);
+    turn_queue_close(daemon->house.runs);
     loop_watch_close(daemon->watch);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
@@ -201,9 +202,11 @@ int daemon_run(const struct daemon_options *options, struct error *error)
     uv_loop_init(&daemon.loop);
     if (rc == 0) {
         daemon.watch = loop_watch_new(&daemon.loop);
-        daemon.house.queue = push_queue_new(&daemon.loop);
-        rc = daemon.house.queue != NULL ? listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error)
-                                        : error_set(error, ERR_INTERNAL, "out of memory");
+        daemon.house.pushes = turn_queue_new(&daemon.loop);
+        daemon.house.runs = turn_queue_new(&daemon.loop);
+        rc = daemon.house.pushes != NULL && daemon.house.runs != NULL
+                 ? listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error)
+                 : error_set(error, ERR_INTERNAL, "out of memory");
     }
     if (daemon.listeners != NULL) {
         watch_signals(&daemon);

@@ -68,7 +68,7 @@ static void on_close(void *user, const struct error *error)
 
 static uint32_t place(void *user)
 {
-    const struct guest *guest = user;
+    struct guest *guest = user;
 
     return visit_place(guest->visit);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "origin/catalog.h"
-#include "origin/push_queue.h"
+#include "origin/turn_queue.h"
 #include "origin/roster.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
@@ -25,8 +25,9 @@ struct visit {
     struct roster_entry entry;
     atomic_int is_known;
     char *path;              /* of the database, resolved; NULL before OPEN */
-    struct session *session; /* NULL before OPEN */
-    struct push_ticket ticket;
+    struct session *session; /* NULL before OPEN, and on a link that is a place in the line of runs */
+    int is_in_line;          /* it is one */
+    struct turn_ticket ticket; /* of a push or, in line, of a run */
     struct message push;     /* that waits for its turn */
     int has_push;
 };
@@ -36,8 +37,48 @@ static int mirror(struct visit *visit, int rc)
 {
     visit->party.status = session_party(visit->session)->status;
     if (rc != 0 || visit->party.status == PARTY_DONE)
-        push_queue_leave(visit->house->queue, &visit->ticket);
+        turn_queue_leave(visit->house->pushes, &visit->ticket);
     return rc;
+}
+
+/* ---- a place in the line of runs ---- */
+
+static struct turn_queue *queue_of(const struct visit *visit)
+{
+    return visit->is_in_line ? visit->house->runs : visit->house->pushes;
+}
+
+/* Whoever runs pulls, fences and pushes; without the right to all of that he would hold up others for nothing. */
+static int stand_in_line(struct visit *visit, const struct message_open *open, struct error *error)
+{
+    if (!visit->entry.may_pull || !visit->entry.may_push)
+        return error_set(error, ERR_NOT_ALLOWED, "%s may not both pull and push %s, and `lockstep run` does both; the origin's --allow says who may",
+                         visit->entry.who, open->name);
+    visit->is_in_line = 1;
+    visit->party.is_light = 1;
+    visit->party.status = turn_queue_enter(visit->house->runs, &visit->ticket, open->waited) ? PARTY_SPEAKS : PARTY_LINGERS;
+    return 0;
+}
+
+static int hear_in_line(struct visit *visit, const struct message *message, struct error *error)
+{
+    if (message->type != MESSAGE_TURN)
+        return error_set(error, ERR_PROTOCOL, "%s came on a link that is a place in line", message_name(message->type));
+    turn_queue_leave(visit->house->runs, &visit->ticket);
+    visit->party.status = PARTY_DONE;
+    return 0;
+}
+
+static int speak_turn(struct visit *visit, struct buffer *out, struct error *error)
+{
+    const struct message message = {.type = MESSAGE_TURN};
+    struct log_fields fields = {0};
+
+    visit_log_fields(visit, &fields);
+    fields.event = "turn";
+    log_event(LOG_INFO, &fields, "the turn at %s is with %s (%s)", visit->database, visit->entry.who, visit->instance);
+    visit->party.status = PARTY_LINGERS;
+    return message_encode(&message, out, error);
 }
 
 /* ---- OPEN ---- */
@@ -68,8 +109,12 @@ static int open_database(struct visit *visit, const struct message_open *open, s
     visit->ticket.path = visit->path;
     visit_log_fields(visit, &fields);
     fields.event = "open";
-    log_event(LOG_INFO, &fields, "%s (%s, from %s) opens %s", visit->entry.who, open->instance, visit->address, open->name);
-    return session_new(&visit->session, &options, error);
+    log_event(LOG_INFO, &fields, "%s (%s, from %s) %s %s", visit->entry.who, open->instance, visit->address,
+              open->flags & OPEN_LINE ? "stands in line for" : "opens", open->name);
+    if (open->flags & OPEN_LINE)
+        return stand_in_line(visit, open, error);
+    rc = session_new(&visit->session, &options, error);
+    return rc != 0 ? rc : mirror(visit, 0);
 }
 
 static int hear_open(struct visit *visit, const struct message *message, struct error *error)
@@ -87,7 +132,7 @@ static int hear_open(struct visit *visit, const struct message *message, struct 
     atomic_store(&visit->is_known, 1);
     if (rc == 0)
         rc = open_database(visit, &message->open, error);
-    return rc != 0 ? rc : mirror(visit, 0);
+    return rc;
 }
 
 /* ---- the party ---- */
@@ -109,12 +154,14 @@ static int hear(struct party *party, const struct message *message, struct buffe
     struct party *session;
     int rc;
 
+    if (visit->is_in_line)
+        return hear_in_line(visit, message, error);
     if (visit->session == NULL)
         return hear_open(visit, message, error);
     session = session_party(visit->session);
     if (visit->has_push && (rc = hear_waiting_push(visit, out, error)) != 0)
         return rc;
-    if (message->type == MESSAGE_PUSH && visit->entry.may_push && !push_queue_enter(visit->house->queue, &visit->ticket)) {
+    if (message->type == MESSAGE_PUSH && visit->entry.may_push && !turn_queue_enter(visit->house->pushes, &visit->ticket, 0)) {
         visit->push = *message;
         visit->has_push = 1;
         visit->party.status = PARTY_WAITS;
@@ -126,10 +173,13 @@ static int hear(struct party *party, const struct message *message, struct buffe
 static int speak(struct party *party, struct buffer *out, struct error *error)
 {
     struct visit *visit = (struct visit *)party;
-    struct party *session = session_party(visit->session);
+    struct party *session;
 
+    if (visit->is_in_line)
+        return speak_turn(visit, out, error);
     if (visit->has_push)
         return hear_waiting_push(visit, out, error);
+    session = session_party(visit->session);
     return mirror(visit, session->methods->speak(session, out, error));
 }
 
@@ -154,7 +204,7 @@ void visit_free(struct visit *visit)
 {
     if (visit == NULL)
         return;
-    push_queue_leave(visit->house->queue, &visit->ticket);
+    turn_queue_leave(queue_of(visit), &visit->ticket);
     roster_leave(visit->house->roster, &visit->entry);
     session_free(visit->session);
     free(visit->path);
@@ -186,7 +236,7 @@ int visit_is_known(const struct visit *visit)
     return atomic_load(&visit->is_known);
 }
 
-uint32_t visit_place(const struct visit *visit)
+uint32_t visit_place(struct visit *visit)
 {
-    return push_queue_place(visit->house->queue, &visit->ticket);
+    return turn_queue_place(queue_of(visit), &visit->ticket);
 }

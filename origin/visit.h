@@ -2,6 +2,7 @@
  * visit: a replica at a daemon, as a party (protocol/sync/party.h): who it is, which database it wants, and then the session with that.
  *
  *   OUTSIDE --OPEN--> a session's stages, and in between --PUSH--> QUEUED --its turn--> back
+ *      \--OPEN with LINE--> IN LINE --its turn: TURN is said--> HAS THE TURN --TURN is heard, or the link ends--> done
  *
  * Outside it is mute: whoever has not shown who he is hears nothing.
  */
@@ -16,7 +17,7 @@ struct catalog;
 struct error;
 struct log_fields;
 struct party;
-struct push_queue;
+struct turn_queue;
 struct roster;
 struct tls_peer;
 struct visit;
@@ -25,7 +26,8 @@ struct visit;
 struct visit_house {
     const struct catalog *catalog;
     struct roster *roster;
-    struct push_queue *queue;
+    struct turn_queue *pushes; /* one push at a time goes into a database */
+    struct turn_queue *runs;   /* one run at a time asks the lock's store */
     struct session_options session; /* path and rights are filled in for each */
 };
 
@@ -50,7 +52,7 @@ struct party *visit_party(struct visit *visit);
 /* Whether it has shown who it is. Any thread. */
 int visit_is_known(const struct visit *visit);
 
-/* push_queue_place. */
-uint32_t visit_place(const struct visit *visit);
+/* Its place in the queue that it waits in, as turn_queue_place has it. */
+uint32_t visit_place(struct visit *visit);
 
 #endif

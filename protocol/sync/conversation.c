@@ -7,6 +7,7 @@
  *   the party waits       wait for conversation_wake; bytes stay where they are
  *   it is to stop         fail
  *   bytes came            start a job that hears them
+ *   the party lingers     say so, and the place, now and then
  *   the party is done     shut the link down, wait for its end a little while
  *   the link is gone      fail
  *   the party speaks      start a job, if the link has room
@@ -73,6 +74,7 @@ struct conversation {
     int spoke;            /* something was said since something was last heard */
     size_t queued;        /* link_queued at the last tick */
     uint64_t last_life;   /* when bytes last came or left */
+    uint64_t last_heard;  /* when they last came */
     uint64_t last_wait;   /* when the job started, or a WAIT was sent */
     uint64_t ending_since;
     struct conversation_stats stats;
@@ -270,6 +272,11 @@ static void start_job(struct conversation *conversation)
     conversation->inbox.len = 0;
     conversation->heard = 0;
     conversation->job_runs = 1;
+    if (conversation->party->is_light) {
+        job_work(&conversation->job);
+        job_done(&conversation->job, 0);
+        return;
+    }
     conversation->last_wait = clock_monotonic_ms();
     conversation->place = 0;
     uv_queue_work(conversation->loop, &conversation->job, job_work, job_done);
@@ -287,22 +294,28 @@ static void fail_for_lost_link(struct conversation *conversation)
     fail(conversation, &conversation->link_error);
 }
 
-/* The party waits. Tell the peer; read on a little, to see it go. */
-static void hold_still(struct conversation *conversation)
+/* The party waits or lingers. Tell the peer, and where. */
+static void stay_in_touch(struct conversation *conversation)
 {
     const struct conversation_options *options = &conversation->options;
     uint32_t place = options->place != NULL ? options->place(options->user) : 0;
     uint64_t now = clock_monotonic_ms();
 
-    if (conversation->inbox.len > LIMIT_FRAME)
-        link_pause(conversation->link);
-    else
-        link_resume(conversation->link);
     if (place == conversation->place && now - conversation->last_wait < WAIT_INTERVAL_MS)
         return;
     conversation->place = place;
     conversation->last_wait = now;
     say_wait(conversation);
+}
+
+/* The party waits. Read on a little, to see the peer go. */
+static void hold_still(struct conversation *conversation)
+{
+    if (conversation->inbox.len > LIMIT_FRAME)
+        link_pause(conversation->link);
+    else
+        link_resume(conversation->link);
+    stay_in_touch(conversation);
 }
 
 static void pump(struct conversation *conversation)
@@ -311,10 +324,10 @@ static void pump(struct conversation *conversation)
 
     if (conversation->job_runs || conversation->ending)
         return;
-    if (conversation->party->status == PARTY_WAITS && conversation->is_woken)
-        conversation->party->status = PARTY_SPEAKS;
-    conversation->is_woken = 0;
     status = conversation->party->status;
+    if ((status == PARTY_WAITS || status == PARTY_LINGERS) && conversation->is_woken)
+        conversation->party->status = status = PARTY_SPEAKS;
+    conversation->is_woken = 0;
     if (conversation->stop.code != ERR_NONE && status != PARTY_DONE)
         fail(conversation, &conversation->stop);
     else if (status == PARTY_WAITS && conversation->link == NULL)
@@ -327,13 +340,15 @@ static void pump(struct conversation *conversation)
         say_goodbye(conversation);
     else if (conversation->link == NULL)
         fail_for_lost_link(conversation);
+    else if (status == PARTY_LINGERS)
+        stay_in_touch(conversation);
     else if (status == PARTY_SPEAKS && link_queued(conversation->link) < LIMIT_LINK_QUEUE)
         start_job(conversation);
     if (!conversation->job_runs && status != PARTY_WAITS && conversation->link != NULL)
         link_resume(conversation->link);
 }
 
-/* Say, while the job is at work and may touch `out`, that it is; or that the party waits, and where. */
+/* Say, while the job is at work and may touch `out`, that it is; or that the party waits or lingers, and where. */
 static void say_wait(struct conversation *conversation)
 {
     const struct message message = {.type = MESSAGE_WAIT, .wait = {.place = conversation->place}};
@@ -347,6 +362,12 @@ static void say_wait(struct conversation *conversation)
         link_write_take(conversation->link, data, len);
     }
     buffer_release(&bytes);
+}
+
+/* Since when the peer may be gone. One that lingers is known by what it says alone: what we say leaves this machine in any case. */
+static uint64_t last_sign_of_life(const struct conversation *conversation)
+{
+    return conversation->party->status == PARTY_LINGERS ? conversation->last_heard : conversation->last_life;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -373,10 +394,12 @@ static void on_tick(uv_timer_t *timer)
             conversation->last_wait = now;
             say_wait(conversation);
         }
-    } else if (!conversation->job_runs && now - conversation->last_life > conversation->options.idle_timeout_ms) {
+    } else if (!conversation->job_runs && now - last_sign_of_life(conversation) > conversation->options.idle_timeout_ms) {
         error_set(&error, ERR_TIMEOUT, "nothing came from %s for %llu seconds; look at the network and at that machine",
                   conversation->options.far_side, (unsigned long long)conversation->options.idle_timeout_ms / 1000);
         fail(conversation, &error);
+    } else if (!conversation->job_runs && conversation->party->status == PARTY_LINGERS) {
+        pump(conversation);
     }
 }
 
@@ -386,7 +409,7 @@ static void on_open(void *user)
 {
     struct conversation *conversation = user;
 
-    conversation->last_life = clock_monotonic_ms();
+    conversation->last_life = conversation->last_heard = clock_monotonic_ms();
 }
 
 static void on_bytes(void *user, const uint8_t *data, size_t len)
@@ -394,7 +417,7 @@ static void on_bytes(void *user, const uint8_t *data, size_t len)
     struct conversation *conversation = user;
     struct error error = {0};
 
-    conversation->last_life = clock_monotonic_ms();
+    conversation->last_life = conversation->last_heard = clock_monotonic_ms();
     conversation->stats.received += len;
     if (conversation->ending)
         return;
@@ -457,7 +480,7 @@ int conversation_new(struct conversation **conversation, struct uv_loop_s *loop,
     new->loop = loop;
     new->job.data = new;
     new->timer.data = new;
-    new->last_life = clock_monotonic_ms();
+    new->last_life = new->last_heard = new->last_wait = clock_monotonic_ms();
     frame_reader_init(&new->reader);
     buffer_init(&new->out, OUT_MAX);
     buffer_init(&new->inbox, INBOX_MAX);

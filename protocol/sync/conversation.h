@@ -35,9 +35,9 @@ struct conversation_options {
     void (*on_end)(void *user, const struct error *error, const struct conversation_stats *stats);
     /* A line of the far side's stderr, sanitized. NULL: dropped. */
     void (*on_far_line)(void *user, const char *line);
-    /* A party that waits: its place in the queue, to be told to the peer (message.h, WAIT). NULL: 0. */
+    /* A party that waits or lingers: its place in the queue, to be told to the peer (message.h, WAIT). NULL: 0. */
     uint32_t (*place)(void *user);
-    /* The peer has us wait in a queue, and this is our place; 0: no longer. NULL: not wanted. */
+    /* The peer has us wait in a queue, and this is our place now; 0: no longer. NULL: not wanted. */
     void (*on_place)(void *user, uint32_t place);
     void *user;
 };
@@ -55,7 +55,7 @@ void conversation_attach(struct conversation *conversation, struct link *link);
 /* What crossed the link so far, what waits to be written not counted. */
 struct conversation_stats conversation_stats(const struct conversation *conversation);
 
-/* What a party that waits waited for is there: it speaks next. Of no effect on one that does not wait, nor comes to in the job at work. */
+/* What a party that waits or lingers waited for is there: it speaks next. Of no effect on one that does neither, nor comes to in the job at work. */
 void conversation_wake(struct conversation *conversation);
 
 /*

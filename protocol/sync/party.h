@@ -19,6 +19,7 @@ enum party_status {
     PARTY_SPEAKS,  /* wants speak to be called, as soon as there is room for what it says */
     PARTY_LISTENS, /* waits for a message */
     PARTY_WAITS,   /* waits for something other than the peer: hears nothing until conversation_wake makes it speak */
+    PARTY_LINGERS, /* the same, and listens meanwhile, to a peer that lingers as well: both say that they are there */
     PARTY_DONE     /* all is said and heard; the link can end */
 };
 
@@ -36,6 +37,7 @@ struct party_methods {
 struct party {
     const struct party_methods *methods;
     enum party_status status;
+    int is_light; /* its calls take no time worth telling: they are made on the loop, however busy the workers are */
     int is_mute; /* nothing may be told to the peer yet, not even why it failed: who it is is not known */
 };
 

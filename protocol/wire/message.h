@@ -42,7 +42,8 @@ enum message_type {
     MESSAGE_DIGEST = 12,  /* origin -> replica: the digest */
     MESSAGE_FENCE = 13,   /* replica -> origin: from now on refuse older tokens; answered by HELLO */
     MESSAGE_WAIT = 14,    /* either: still at work, or waiting for its turn; nothing else to say */
-    MESSAGE_OPEN = 15     /* replica -> origin: which database, on links that do not say it themselves */
+    MESSAGE_OPEN = 15,    /* replica -> origin: which database, on links that do not say it themselves */
+    MESSAGE_TURN = 16     /* origin -> replica: its turn has come; replica -> origin: its turn is over */
 };
 
 /* Size and content of a database, in one place because three messages carry it. */
@@ -73,6 +74,7 @@ struct message_hello {
     uint64_t version;              /* the number of accepted changes so far */
     struct geometry geometry;
     uint64_t fence_token;          /* the highest token seen; 0 for none */
+    char origin[257];              /* where the database really is, if this is a read-only copy; else empty */
 };
 
 struct message_error {
@@ -163,16 +165,21 @@ struct message_digest {
     uint8_t sha256[ROOT_SIZE]; /* page_hash.h, content digest */
 };
 
+#define OPEN_LINE 1u /* the link is a place in the line of those who want to run; there is no HELLO */
+#define OPEN_ALL  1u /* any other flag is refused */
+
 struct message_open {
     uint32_t protocol;
     char software[64];
     char name[129];     /* which of the origin's databases */
     char instance[129];
     char token[257];    /* secret; empty: the link's certificate says who this is */
+    uint32_t flags;     /* OPEN_* */
+    uint64_t waited;    /* OPEN_LINE: for how many milliseconds already, on an earlier link */
 };
 
 struct message_wait {
-    uint32_t place; /* in the queue of those who want to push; 1 is next; 0: none is waited in */
+    uint32_t place; /* in the queue of those who want to push, or to run; 1 is next; 0: none is waited in */
 };
 
 struct message {

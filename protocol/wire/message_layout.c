@@ -29,6 +29,7 @@ static const struct field hello_fields[] = {
     U64(hello.version),
     GEOMETRY(hello.geometry),
     U64(hello.fence_token),
+    TEXT(hello.origin),
 };
 static const struct field error_fields[] = {NAME(error.name), TEXT(error.text)};
 static const struct field pull_fields[] = {
@@ -82,6 +83,8 @@ static const struct field open_fields[] = {
     NAME(open.name),
     TEXT(open.instance),
     NAME(open.token),
+    U32(open.flags, 0, OPEN_ALL),
+    U64(open.waited),
 };
 
 #define LAYOUT(type, fields)                                                                       \
@@ -105,6 +108,7 @@ static const struct layout layouts[] = {
     LAYOUT(FENCE, fence_fields),
     LAYOUT(WAIT, wait_fields),
     LAYOUT(OPEN, open_fields),
+    [MESSAGE_TURN] = {.name = "TURN"},
 };
 
 const struct layout *message_layout(uint64_t type)

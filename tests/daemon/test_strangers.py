@@ -10,7 +10,7 @@ import unittest
 
 from daemon import Case, readable, text_of
 
-OPEN_A = bytes.fromhex("960f01") + b"\xa4test" + b"\xa4a.db" + b"\xa4me.1" + b"\xa0"
+OPEN_A = bytes.fromhex("980f01") + b"\xa4test" + b"\xa4a.db" + b"\xa4me.1" + b"\xa0" + b"\0\0"
 
 
 def frame(payload):
@@ -66,7 +66,7 @@ class Strangers(Case):
 
     def test_with_tokens_a_certificate_is_not_needed_but_something_is(self):
         daemon = self.start(words=self.token_words())
-        with_bad_token = OPEN_A[:-1] + b"\xa3bad"
+        with_bad_token = OPEN_A[:-3] + b"\xa3bad\0\0"
         # No token, a wrong one, another message first, one that is none, a header of 4 GB, none of it all.
         for words in (frame(OPEN_A), frame(with_bad_token), frame(b"\x91\x0b"), frame(b"\xc1"), b"\xff\xff\xff\xff" + bytes(100),
                       b"GET / HTTP/1.0\r\n\r\n", frame(bytes([0x92, 2]))):
