@@ -1,16 +1,29 @@
 #!/usr/bin/env bash
 # Shows the main job from nothing: two batch jobs want the same database at once; each takes the lock, pulls, works on its own
 # copy, pushes and releases. Installs what is missing on a Debian 12 machine, builds, and works in a folder of its own.
+#
+#   ./demo.sh            on this machine alone, with a lock in a file
+#   ./demo.sh regions    three regions as network namespaces, an origin daemon over TLS, the lock in a real S3 server: demo/regions.py
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
+case ${1:-} in
+"") groups=(demo) ;;
+regions) groups=(demo regions) && shift ;;
+*) echo "usage: ./demo.sh [regions [--runs N] [--out FILE.svg]]" >&2 && exit 64 ;;
+esac
+
 say "Building (only what is missing is installed and compiled)"
-tools/install-deps.sh build demo
+tools/install-deps.sh build "${groups[@]}"
 cmake --preset release >/dev/null
 cmake --build --preset release
 PATH="$PWD/build/release/bin:$PATH"
+if [[ " ${groups[*]} " == *" regions "* ]]; then
+    say "Jobs of two regions contend for a database in a third"
+    LOCKSTEP_BIN="$PWD/build/release/bin" exec python3 demo/regions.py "$@"
+fi
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/lockstep-demo-XXXXXX")
 trap 'rm -rf "$folder"' EXIT

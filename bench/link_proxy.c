@@ -4,9 +4,9 @@
  *   bench_link_proxy [--rtt MS] [--rate RATE] [--count FILE] -- COMMAND…
  *       stands before COMMAND: its stdin is carried to COMMAND's, COMMAND's stdout to its own. It
  * exits as COMMAND does. So it fits wherever a program is told how to start the far side.
- *   bench_link_proxy [--rtt MS] [--rate RATE] [--count FILE] --listen PORT --connect HOST:PORT
- *       carries every connection to 127.0.0.1:PORT on to HOST:PORT (an address, no name) until it
- * is killed. It prints "listening PORT"; port 0 takes a free one.
+ *   bench_link_proxy [--rtt MS] [--rate RATE] [--count FILE] --listen [ADDRESS:]PORT --connect
+ * HOST:PORT carries every connection to ADDRESS (127.0.0.1 unless given), PORT on to HOST:PORT (an
+ * address, no name) until it is killed. It prints "listening PORT"; port 0 takes a free one.
  *
  * RATE is 100mbit, 500kbit, 1gbit, or none; it holds in each direction. FILE gets one JSON object,
  * written anew at the end of each connection, with the totals of all.
@@ -26,7 +26,7 @@
 static const char USAGE[] =
     "usage: bench_link_proxy [--rtt MS] [--rate 100mbit|none] [--count FILE] -- COMMAND...\n"
     "       bench_link_proxy [--rtt MS] [--rate 100mbit|none] [--count FILE]"
-    " --listen PORT --connect HOST:PORT\n";
+    " --listen [ADDRESS:]PORT --connect HOST:PORT\n";
 
 struct proxy {
     uv_loop_t loop;
@@ -320,7 +320,11 @@ static int start_listening(struct proxy *proxy)
 
     if (parse_address(proxy->connect, &proxy->far) != 0)
         return error_set(&proxy->error, ERR_USAGE, "'%s' is not ADDRESS:PORT", proxy->connect);
-    uv_ip4_addr("127.0.0.1", atoi(proxy->listen), &address);
+    if (strchr(proxy->listen, ':') == NULL)
+        uv_ip4_addr("127.0.0.1", atoi(proxy->listen), &address);
+    else if (parse_address(proxy->listen, &address) != 0)
+        return error_set(&proxy->error, ERR_USAGE, "'%s' is not PORT or ADDRESS:PORT",
+                         proxy->listen);
     uv_tcp_init(&proxy->loop, &proxy->listener);
     proxy->listener.data = proxy;
     rc = uv_tcp_bind(&proxy->listener, (const struct sockaddr *)&address, 0);

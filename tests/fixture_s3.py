@@ -63,15 +63,16 @@ class S3:
 
 
 class Radosgw:
-    """Two gateways of one store. Its ports are consecutive ones of those in LOCKSTEP_TEST_PORTS, FIRST-LAST, if that is set."""
+    """Two gateways of one store. Its ports are consecutive ones of those in LOCKSTEP_TEST_PORTS, FIRST-LAST, if that is set.
+    name: the host by which clients call it."""
 
-    def __init__(self, buckets=()):
+    def __init__(self, buckets=(), name="localhost"):
         if not shutil.which("radosgw"):
             raise AssertionError("there is no radosgw: apt-get install --no-install-recommends radosgw ceph-mon ceph-osd")
         self.folder = tempfile.mkdtemp(prefix="lockstep-radosgw-")
         self.port = free_ports()
         script = os.path.join(os.environ["LOCKSTEP_SOURCE"], "tests", "radosgw.sh")
-        self.process = subprocess.Popen([script, self.folder, str(self.port), KEY, SECRET], text=True,
+        self.process = subprocess.Popen([script, self.folder, str(self.port), KEY, SECRET, name], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.process.stdout.readline() != "ready\n":
             self.stop()

@@ -2,10 +2,11 @@
 # A real S3 server for tests: Ceph's monitor, one in-memory OSD and two gateways on 127.0.0.1, without
 # systemd or root. Debian: radosgw ceph-mon ceph-osd (which bring ceph-common).
 #
-#     radosgw.sh FOLDER PORT ACCESS-KEY SECRET-KEY
+#     radosgw.sh FOLDER PORT ACCESS-KEY SECRET-KEY [NAME]
 #
 # FOLDER (made, and to be removed by the caller) takes everything; the ports from PORT to PORT+29 are
 # used: gateway i answers on PORT+i, and by TLS on PORT+2+i with FOLDER/tls.crt, which is its own CA.
+# NAME is the host by which clients call it, if that is not localhost.
 # It says "ready" on stdout, then does what stdin says, a line each, answered by "done":
 #     kill-gateway I | start-gateway I | freeze-osd | thaw-osd
 # and ends when stdin does, so that no server outlives the test that wanted it, however it dies.
@@ -15,6 +16,7 @@ folder=$1
 port=$2
 access_key=$3
 secret_key=$4
+name=${5:-localhost}
 conf=$folder/ceph.conf
 declare -A pids
 
@@ -114,7 +116,7 @@ memstore device bytes = 268435456
 [client]
 rgw data = $folder/rgw
 keyring = $folder/keyring
-rgw dns name = localhost
+rgw dns name = $name
 rgw thread pool size = 64
 rgw enable usage log = false
 rgw enable ops log = false

@@ -4,6 +4,7 @@
 #
 #   tools/install-deps.sh build         to build
 #   tools/install-deps.sh build demo    to build and to run ./demo.sh
+#   tools/install-deps.sh build demo regions    for ./demo.sh regions too
 #   tools/install-deps.sh build test    to build and to run every test
 #
 # As root, or through sudo. (openssh-server is for the tests, which start their own sshd on a port of their own; Debian
@@ -15,14 +16,15 @@ build_packages=(
     libuv1-dev libmsgpack-dev libssh2-1-dev libssl-dev libzstd-dev libxxhash-dev libjansson-dev libcurl4-openssl-dev
 )
 demo_packages=(sqlite3)
+regions_packages=(python3 iproute2 radosgw ceph-mon ceph-osd)
 test_packages=(
-    libcmocka-dev python3 openssh-server openssh-client sqlite3 procps curl openssl
+    libcmocka-dev python3 iproute2 openssh-server openssh-client sqlite3 procps curl openssl
     spin radosgw ceph-mon ceph-osd   # the models, and a real S3 server
     rsync zstd gnuplot-nox           # what the bench measures against, and its pictures
 )
 
 usage() {
-    echo "usage: tools/install-deps.sh build [demo] [test]" >&2
+    echo "usage: tools/install-deps.sh build [demo] [regions] [test]" >&2
     exit 64
 }
 
@@ -36,6 +38,7 @@ for group in "$@"; do
     case $group in
     build) wanted+=("${build_packages[@]}") ;;
     demo) wanted+=("${demo_packages[@]}") ;;
+    regions) wanted+=("${regions_packages[@]}") ;;
     test) wanted+=("${test_packages[@]}") ;;
     *) usage ;;
     esac
