@@ -5,11 +5,14 @@
 
 #include <uv.h>
 
+#include "origin/bell.h"
 #include "origin/guest.h"
 #include "origin/loop_watch.h"
+#include "origin/memory_budget.h"
 #include "origin/notify.h"
 #include "origin/turn_queue.h"
 #include "origin/roster.h"
+#include "origin/scan_cache.h"
 #include "origin/visit.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
@@ -22,6 +25,9 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     struct loop_watch *watch;    /* NULL where it cannot be had */
+    struct bell *bell;
+    struct memory_budget *budget;
+    struct scan_cache *scans;
     struct listeners *listeners;
     struct tls_context *context; /* for connections that come */
     struct visit_house house;
@@ -129,6 +135,7 @@ static void finish_if_gone(struct daemon *daemon)
         return;
     turn_queue_close(daemon->house.pushes);
     turn_queue_close(daemon->house.runs);
+    bell_close(daemon->bell);
     loop_watch_close(daemon->watch);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
@@ -194,6 +201,21 @@ static void watch_signals(struct daemon *daemon)
     }
 }
 
+/* Make what the sessions share. */
+static int make_house(struct daemon *daemon, struct error *error)
+{
+    daemon->bell = bell_new(&daemon->loop);
+    daemon->house.pushes = turn_queue_new(&daemon->loop);
+    daemon->house.runs = turn_queue_new(&daemon->loop);
+    daemon->budget = memory_budget_new(daemon->options->max_memory);
+    if (daemon->bell != NULL && daemon->budget != NULL)
+        daemon->scans = scan_cache_new(daemon->bell, daemon->budget);
+    daemon->house.session.scans = daemon->scans;
+    if (daemon->scans == NULL || daemon->house.pushes == NULL || daemon->house.runs == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    return 0;
+}
+
 int daemon_run(const struct daemon_options *options, struct error *error)
 {
     struct daemon daemon = {.options = options, .house = {.catalog = &options->catalog, .session = options->session}};
@@ -202,12 +224,10 @@ int daemon_run(const struct daemon_options *options, struct error *error)
     uv_loop_init(&daemon.loop);
     if (rc == 0) {
         daemon.watch = loop_watch_new(&daemon.loop);
-        daemon.house.pushes = turn_queue_new(&daemon.loop);
-        daemon.house.runs = turn_queue_new(&daemon.loop);
-        rc = daemon.house.pushes != NULL && daemon.house.runs != NULL
-                 ? listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error)
-                 : error_set(error, ERR_INTERNAL, "out of memory");
+        rc = make_house(&daemon, error);
     }
+    if (rc == 0)
+        rc = listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error);
     if (daemon.listeners != NULL) {
         watch_signals(&daemon);
         rc = listen_everywhere(&daemon, error);
@@ -220,6 +240,8 @@ int daemon_run(const struct daemon_options *options, struct error *error)
         uv_run(&daemon.loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&daemon.loop);
+    scan_cache_free(daemon.scans);
+    memory_budget_free(daemon.budget);
     roster_free(daemon.house.roster);
     tls_context_free(daemon.context);
     return rc;

@@ -28,6 +28,7 @@ struct daemon_options {
     unsigned max_per_client;           /* that have shown the same name */
     uint64_t handshake_timeout_ms;
     uint64_t idle_timeout_ms;
+    uint64_t max_memory;               /* bytes: for page hashes and streams that the sessions share */
 };
 
 /* Serve. Returns when it is stopped; 0, or the error that kept it from starting. */

@@ -26,6 +26,7 @@ enum {
     ALLOW_FILE,
     CONNECTIONS,
     PER_CLIENT,
+    MEMORY,
     HANDSHAKE,
     IDLE,
     TIMEOUT,
@@ -48,6 +49,7 @@ const struct option serve_options[] = {
     [ALLOW_FILE] = {"allow-file", "FILE", "such rules, one a line; read again on SIGHUP, as certificate, key, CA and tokens are", NULL, 0},
     [CONNECTIONS] = {"max-connections", "N", "of all clients; the next ones wait", "1000", 0},
     [PER_CLIENT] = {"max-per-client", "N", "of one name", "64", 0},
+    [MEMORY] = {"max-memory", "N", "bytes of page hashes and streams to keep for all clients", "268435456", 0},
     [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is", "10s", 0},
     [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent", "60s", 0},
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
@@ -128,6 +130,8 @@ static int read_option(struct settings *settings, int row, const char *value, st
                             [TOKENS] = &daemon->access.tokens_file,
                             [ALLOW_FILE] = &daemon->access.rules_file,
                             [HELP] = NULL};
+    long number = 0;
+    int rc;
 
     if (texts[row] != NULL) {
         *texts[row] = value;
@@ -144,6 +148,10 @@ static int read_option(struct settings *settings, int row, const char *value, st
         return read_count("max-connections", value, &daemon->max_connections, error);
     case PER_CLIENT:
         return read_count("max-per-client", value, &daemon->max_per_client, error);
+    case MEMORY:
+        rc = option_number("max-memory", value, 1048576, INT64_MAX, &number, error);
+        daemon->max_memory = (uint64_t)number;
+        return rc;
     case HANDSHAKE:
         return read_duration("handshake-timeout", value, &daemon->handshake_timeout_ms, error);
     case IDLE:

@@ -20,6 +20,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/random.h"
 #include "protocol/sync/history.h"
+#include "protocol/sync/page_scan.h"
 #include "protocol/sync/receiver.h"
 #include "protocol/sync/sender.h"
 
@@ -66,6 +67,79 @@ struct log_fields session_log_fields(const struct session *session, const char *
 
 /* ---- HELLO ---- */
 
+void session_rest(struct session *session)
+{
+    if (session->options.scans != NULL)
+        local_copy_disconnect(&session->copy);
+}
+
+/* Read the sidecar without keeping it open. */
+static int read_book(struct session *session, struct sidecar_state *book, struct error *error)
+{
+    const struct local_copy *copy = &session->copy;
+    struct sidecar *sidecar;
+    int rc = sidecar_open(&sidecar, copy->real_path, session->options.timeout_ms, error);
+
+    if (rc == 0)
+        rc = sidecar_read(sidecar, book, error);
+    sidecar_free(sidecar);
+    return rc;
+}
+
+/* What was borrowed is to be held until the replica has decided. */
+static int hold_borrowed(struct local_copy *copy, struct error *error)
+{
+    int rc = local_copy_connect(copy, error);
+
+    if (rc == 0)
+        rc = local_copy_hold(copy, error);
+    if (rc != ERR_MOVED)
+        return rc;
+    /* Somebody writes all the time: scan with the door shut, for this session alone. */
+    error_init(error);
+    return local_copy_scan_and_hold(copy, error);
+}
+
+/* Take over what the sessions of the daemon share. Where another one is still at it, the party waits. */
+static int look_shared(struct session *session, struct error *error)
+{
+    struct scan_cache *scans = session->options.scans;
+    struct local_copy *copy = &session->copy;
+    struct scan_identity identity = {0};
+    struct sidecar_state book = {0};
+    struct page_scan *scan = NULL;
+    int rc = 0;
+
+    session_move(session, GREETING);
+    if (!session->opened) {
+        rc = local_copy_name(copy, session->options.path, session->options.timeout_ms, error);
+        session->opened = rc == 0;
+    }
+    if (rc == 0)
+        rc = read_book(session, &book, error);
+    if (rc != 0)
+        return rc;
+    identity.is_stored = book.has_lineage;
+    memcpy(identity.lineage, book.has_lineage ? book.lineage : session->lineage, LINEAGE_SIZE);
+    memcpy(identity.hash_key, book.has_lineage ? book.hash_key : session->hash_key, HASH_KEY_SIZE);
+    rc = scan_cache_get(scans, &session->scan_request, copy->real_path, &identity,
+                        session->options.timeout_ms, &scan, error);
+    if (rc == 0 && scan == NULL)
+        session->party.status = PARTY_WAITS;
+    if (rc == 0 && scan != NULL) {
+        memcpy(session->lineage, identity.lineage, LINEAGE_SIZE);
+        memcpy(session->hash_key, identity.hash_key, HASH_KEY_SIZE);
+        local_copy_borrow(copy, scan, &book, scan_cache_prove, scans);
+        if (session->hold)
+            rc = hold_borrowed(copy, error);
+        else
+            session_rest(session);
+    }
+    page_scan_free(scan);
+    explicit_bzero(&identity, sizeof(identity));
+    return rc;
+}
+
 /* Open and scan, with the database's own key, or the one that is offered. */
 static int look(struct session *session, struct error *error)
 {
@@ -89,9 +163,10 @@ static int look(struct session *session, struct error *error)
     if (rc == 0 && session->hold)
         rc = local_copy_hold(copy, error);
     /* A writer came between the scan and the hold: scan with the door shut. */
-    if (rc == ERR_MOVED)
-        rc = local_copy_scan_and_hold(copy, error);
-    return rc;
+    if (rc != ERR_MOVED)
+        return rc;
+    error_init(error);
+    return local_copy_scan_and_hold(copy, error);
 }
 
 static int speak_hello(struct session *session, struct buffer *out, struct error *error)
@@ -99,9 +174,9 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
     struct message message = {.type = MESSAGE_HELLO};
     struct message_hello *hello = &message.hello;
     const struct local_copy *copy = &session->copy;
-    int rc = look(session, error);
+    int rc = session->options.scans != NULL ? look_shared(session, error) : look(session, error);
 
-    if (rc != 0)
+    if (rc != 0 || session->party.status == PARTY_WAITS)
         return rc;
     hello->protocol = PROTOCOL_VERSION;
     snprintf(hello->software, sizeof(hello->software), "lockstep %s", LOCKSTEP_VERSION);
@@ -193,6 +268,7 @@ static int speak_digest(struct session *session, struct buffer *out, struct erro
     if (rc == 0)
         rc = database_digest(copy->db, message.digest.sha256, error);
     local_copy_let_go(copy);
+    session_rest(session);
     if (rc != 0)
         return rc;
     message.digest.geometry = copy->geometry;
@@ -211,6 +287,10 @@ static int unexpected(const struct message *message, struct error *error)
 static int hear_ready(struct session *session, const struct message *message, struct buffer *out,
                       struct error *error)
 {
+    int rc = session->options.scans != NULL ? local_copy_connect(&session->copy, error) : 0;
+
+    if (rc != 0)
+        return rc;
     session->passes_over = 0;
     switch (message->type) {
     case MESSAGE_PULL:
@@ -304,6 +384,9 @@ int session_new(struct session **session, const struct session_options *options,
     new->options.timeout_ms = options->timeout_ms;
     new->options.level = options->level;
     new->options.history_bytes = options->history_bytes;
+    new->options.scans = options->scans;
+    new->scan_request.ticket.on_ring = options->on_wake;
+    new->scan_request.ticket.user = options->wake_user;
     random_bytes(new->lineage, sizeof(new->lineage));
     random_bytes(new->hash_key, sizeof(new->hash_key));
     session_move(new, GREETING);
@@ -315,6 +398,8 @@ void session_free(struct session *session)
 {
     if (session == NULL)
         return;
+    if (session->options.scans != NULL)
+        scan_cache_leave(session->options.scans, &session->scan_request);
     receiver_free(session->receiver);
     sender_free(session->sender);
     history_free(session->history);

@@ -10,6 +10,7 @@
 struct error;
 struct log_fields;
 struct party;
+struct scan_cache;
 struct session;
 
 /* For logs and metrics: who this is about. Texts are borrowed, outlive the session, and may be NULL. */
@@ -29,10 +30,14 @@ struct session_options {
     int level;           /* zstd's, for what is sent; 0 for none */
     const char *lock_url; /* of the lease that a push must hold (lease_guard.h); NULL: the fence alone decides; copied */
     int64_t history_bytes; /* of the page-version log (history.h); negative: a quarter of the database, at most 1 GiB */
+    struct scan_cache *scans; /* shared with other sessions, which outlives them; NULL: this one scans for itself */
+    void (*on_wake)(void *user); /* with scans: on the loop, the party waited and is to be woken */
+    void *wake_user;
 };
 
 /* Touches no file yet. ERR_INTERNAL: memory ran out. */
 int session_new(struct session **session, const struct session_options *options, struct error *error);
+/* With scans: on the loop. */
 void session_free(struct session *session);
 
 /* To be given to conversation_new; lives as long as the session. */

@@ -77,6 +77,7 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
         message.end.version = version;
         session_move(session, CONFIRMING);
         local_copy_let_go(copy);
+        session_rest(session);
         return message_encode(&message, out, error);
     }
     /* In rollback mode writers are held up only while pages are read: the sender holds the snapshot
@@ -100,10 +101,18 @@ int session_speak_pages(struct session *session, struct buffer *out, struct erro
         session_greet_again(session);
         return 0;
     }
-    if (sender_status(session->sender) == PARTY_DONE)
-        local_copy_let_go(&session->copy);
-    session_move(session, sender_status(session->sender) == PARTY_DONE ? CONFIRMING : SENDING);
-    return rc;
+    if (rc != 0 || sender_status(session->sender) != PARTY_DONE) {
+        session_move(session, SENDING);
+        return rc;
+    }
+    session_move(session, CONFIRMING);
+    local_copy_let_go(&session->copy);
+    sender_free(session->sender);
+    history_free(session->history);
+    session->sender = NULL;
+    session->history = NULL;
+    session_rest(session);
+    return 0;
 }
 
 int session_hear_receipt(struct session *session, const struct message_receipt *receipt)

@@ -179,7 +179,11 @@ static int accept_unchanged(struct session *session, struct buffer *out, struct 
  * all starts anew. */
 static int change_page_size(struct session *session, struct error *error)
 {
-    int rc = local_copy_change_page_size(&session->copy, session->push.geometry.page_size, error);
+    int rc;
+
+    if (session->options.scans != NULL)
+        scan_cache_forget(session->options.scans, session->copy.real_path);
+    rc = local_copy_change_page_size(&session->copy, session->push.geometry.page_size, error);
 
     local_copy_let_go(&session->copy);
     if (rc == 0)
@@ -244,19 +248,45 @@ static int start_receiving(struct session *session, struct error *error)
     return rc;
 }
 
+/*
+ * A shared scan was not held since HELLO: see that it still holds, else look anew, for the guards to speak of what is there. *moved: that is
+ * other content than HELLO announced.
+ */
+static int look_again(struct session *session, int *moved, struct error *error)
+{
+    struct local_copy *copy = &session->copy;
+    uint8_t told[ROOT_SIZE];
+    int rc = local_copy_hold(copy, error);
+
+    *moved = 0;
+    if (rc == ERR_MOVED) {
+        error_init(error);
+        memcpy(told, copy->geometry.root, sizeof(told));
+        rc = local_copy_scan(copy, session->hash_key, error);
+        *moved = rc == 0 && memcmp(told, copy->geometry.root, sizeof(told)) != 0;
+    }
+    if (!copy->state.is_wal)
+        local_copy_let_go(copy);
+    return rc;
+}
+
 int session_hear_push(struct session *session, const struct message_push *push, struct buffer *out,
                       struct error *error)
 {
     struct local_copy *copy = &session->copy;
     int known = 0;
-    int rc;
+    int moved = 0;
+    int rc = 0;
 
     if (!session->options.may_push)
         return error_set(error, ERR_NOT_ALLOWED, "this link may not push");
     if (push->geometry.page_count == 0)
         return error_set(error, ERR_PROTOCOL, "a push of no pages is none");
     session->push = *push;
-    rc = settle(session, error);
+    if (session->options.scans != NULL)
+        rc = look_again(session, &moved, error);
+    if (rc == 0)
+        rc = settle(session, error);
     if (rc == 0)
         rc = sidecar_find_push(copy->sidecar, push->push_id, &session->record, &known, error);
     if (rc != 0)
@@ -269,6 +299,9 @@ int session_hear_push(struct session *session, const struct message_push *push, 
     fill_record(session);
     if (memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0)
         return accept_unchanged(session, out, error);
+    if (moved)
+        return error_set(error, ERR_STALE_BASE, "%s was changed by another program meanwhile; nothing was changed here; try again",
+                         copy->path);
     if (copy->geometry.page_count > 0 && copy->geometry.page_size != push->geometry.page_size)
         return change_page_size(session, error);
     return start_receiving(session, error);
@@ -289,6 +322,8 @@ int session_speak_apply(struct session *session, struct buffer *out, struct erro
     if (rc != 0)
         return rc;
     history_end(session->history);
+    if (session->options.scans != NULL)
+        scan_cache_publish(session->options.scans, &session->copy);
     fields = session_log_fields(session, "push", session->record.version);
     log_event(LOG_INFO, &fields, "%s pushed version %llu of %s: %u pages", session->record.instance,
               (unsigned long long)session->record.version, session->copy.path,

@@ -5,6 +5,7 @@
 #ifndef LOCKSTEP_ORIGIN_SESSION_STATE_H
 #define LOCKSTEP_ORIGIN_SESSION_STATE_H
 
+#include "origin/scan_cache.h"
 #include "origin/session.h"
 #include "protocol/base/log.h"
 #include "protocol/sync/local_copy.h"
@@ -37,6 +38,7 @@ struct session {
     int hold;        /* GREETING: keep the snapshot in every journal mode */
     int passes_over; /* CELLS and HASHES come that belong to a request from before the last HELLO */
     struct local_copy copy;
+    struct scan_request scan_request; /* waits for another session's scan */
     uint8_t lineage[LINEAGE_SIZE]; /* the database's, or what is offered to one that has none */
     uint8_t hash_key[HASH_KEY_SIZE];
     struct history *history; /* NULL until needed */
@@ -56,6 +58,10 @@ void session_greet_again(struct session *session);
 /* What a log line about the session tells beside its text. */
 struct log_fields session_log_fields(const struct session *session, const char *event,
                                      uint64_t version);
+
+/* Nothing of the database is needed before the replica speaks again: with a shared scan, no connection
+ * is kept meanwhile. */
+void session_rest(struct session *session);
 
 /* Open the page-version log, unless it is open. The errors of history_open. */
 int session_open_history(struct session *session, struct error *error);

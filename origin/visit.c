@@ -106,6 +106,8 @@ static int open_database(struct visit *visit, const struct message_open *open, s
                                            .peer = visit->address};
     options.may_pull = visit->entry.may_pull;
     options.may_push = visit->entry.may_push;
+    options.on_wake = visit->ticket.on_turn;
+    options.wake_user = visit->ticket.user;
     visit->ticket.path = visit->path;
     visit_log_fields(visit, &fields);
     fields.event = "open";

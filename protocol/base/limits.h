@@ -58,6 +58,9 @@
 /* What one sync may spool beside the database. The disk ends sooner; this ends a peer that never does. 1 TiB. */
 #define LIMIT_SPOOL (1ull << 40)
 
+/* Databases that a daemon keeps a connection to, for as long as nobody needs it; three descriptors each. */
+#define LIMIT_KEPT_DATABASES 256u
+
 /* A lock record in the store. Real ones have a few hundred bytes. */
 #define LIMIT_LOCK_RECORD 16384u
 

@@ -214,6 +214,18 @@ void connection_close(struct connection *c)
     free(c);
 }
 
+void connection_set_timeout(struct connection *c, uint32_t timeout_ms)
+{
+    c->timeout_ms = timeout_ms;
+}
+
+int connection_has_moved(struct connection *c)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(c->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
 /* ---- statements ---- */
 
 /* An SQLite code. */

@@ -31,6 +31,9 @@ struct error;
 int connection_open(struct connection **connection, const char *path, const char *file, unsigned flags,
                     uint32_t timeout_ms, struct error *error);
 
+/* From now on. */
+void connection_set_timeout(struct connection *connection, uint32_t timeout_ms);
+
 /* Undoes what is not committed. NULL is accepted. */
 void connection_close(struct connection *connection);
 
@@ -51,6 +54,9 @@ void connection_roll_back(struct connection *connection);
 /* Run one statement; what its first row says is put in *value, where that is wanted. */
 int connection_run(struct connection *connection, const char *sql, uint32_t *value, const char *doing,
                    struct error *error);
+
+/* Whether the path leads to another file now than the one that was opened, or to none. Where that cannot be told: no. */
+int connection_has_moved(struct connection *connection);
 
 /*
  * Within a transaction: the bytes of page pgno, which must be there as the transaction began, and their number, the page size. They are

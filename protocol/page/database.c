@@ -129,6 +129,18 @@ void database_free(struct database *db)
     free(db);
 }
 
+void database_set_timeout(struct database *db, uint32_t timeout_ms)
+{
+    db->timeout_ms = timeout_ms;
+    if (db->connection != NULL)
+        connection_set_timeout(db->connection, timeout_ms);
+}
+
+int database_has_moved(struct database *db)
+{
+    return db->connection != NULL && connection_has_moved(db->connection);
+}
+
 const char *database_path(const struct database *db)
 {
     return db->path;

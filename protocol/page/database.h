@@ -33,6 +33,12 @@ int database_open(struct database **db, const char *path, unsigned flags, uint32
 /* Ends any transaction (undoing what was written) and closes. NULL is accepted. */
 void database_free(struct database *db);
 
+/* Bound each wait for a lock by so many milliseconds from now on. */
+void database_set_timeout(struct database *db, uint32_t timeout_ms);
+
+/* Whether its path leads to another file now than the one that is open, or to none. */
+int database_has_moved(struct database *db);
+
 /* The path as given, and with symbolic links resolved, which names the WAL and the sidecar. */
 const char *database_path(const struct database *db);
 const char *database_real_path(const struct database *db);

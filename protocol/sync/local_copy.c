@@ -8,6 +8,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/page/first_copy.h"
+#include "protocol/sync/page_scan.h"
 
 /* Resolve symbolic links in path, whose last part may not exist yet. */
 static int resolve(const char *path, char **real_path, struct error *error)
@@ -58,7 +59,7 @@ int local_copy_check_writable(const struct local_copy *copy, struct error *error
     return error_set(error, ERR_NOT_ALLOWED, "%s may only be read: no permission to write it", copy->path);
 }
 
-int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
+int local_copy_name(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
 {
     int rc;
 
@@ -66,18 +67,55 @@ int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_
     copy->timeout_ms = timeout_ms;
     copy->path = strdup(path);
     rc = copy->path == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : resolve(path, &copy->real_path, error);
-    if (rc == 0)
-        rc = open_if_there(copy, error);
-    if (rc == 0)
-        rc = sidecar_open(&copy->sidecar, copy->real_path, timeout_ms, error);
     if (rc != 0)
         local_copy_release(copy);
     return rc;
 }
 
+int local_copy_connect(struct local_copy *copy, struct error *error)
+{
+    int rc = copy->db == NULL ? open_if_there(copy, error) : 0;
+
+    if (rc == 0 && copy->sidecar == NULL)
+        rc = sidecar_open(&copy->sidecar, copy->real_path, copy->timeout_ms, error);
+    return rc;
+}
+
+void local_copy_disconnect(struct local_copy *copy)
+{
+    local_copy_let_go(copy);
+    database_free(copy->db);
+    sidecar_free(copy->sidecar);
+    copy->db = NULL;
+    copy->sidecar = NULL;
+    copy->is_proven = 0;
+}
+
+int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error)
+{
+    int rc = local_copy_name(copy, path, timeout_ms, error);
+
+    if (rc != 0)
+        return rc;
+    rc = local_copy_connect(copy, error);
+    if (rc != 0)
+        local_copy_release(copy);
+    return rc;
+}
+
+/* Let go of the index, whoever's it is. */
+static void drop_index(struct local_copy *copy)
+{
+    if (copy->borrowed != NULL)
+        copy->index = (struct page_index){0};
+    page_scan_free(copy->borrowed);
+    copy->borrowed = NULL;
+    page_index_release(&copy->index);
+}
+
 void local_copy_release(struct local_copy *copy)
 {
-    page_index_release(&copy->index);
+    drop_index(copy);
     first_copy_free(copy->partial);
     database_free(copy->db);
     sidecar_free(copy->sidecar);
@@ -85,6 +123,36 @@ void local_copy_release(struct local_copy *copy)
     free(copy->path);
     explicit_bzero(copy->hash_key, sizeof(copy->hash_key));
     memset(copy, 0, sizeof(*copy));
+}
+
+void local_copy_borrow(struct local_copy *copy, struct page_scan *scan, const struct sidecar_state *book, local_copy_prove *prove,
+                       void *arg)
+{
+    local_copy_let_go(copy);
+    first_copy_free(copy->partial);
+    copy->partial = NULL;
+    drop_index(copy);
+    copy->borrowed = page_scan_keep(scan);
+    copy->index = *page_scan_index(scan);
+    copy->geometry = *page_scan_geometry(scan);
+    copy->state = *page_scan_state(scan);
+    memcpy(copy->hash_key, page_scan_key(scan), sizeof(copy->hash_key));
+    copy->book = *book;
+    copy->prove = prove;
+    copy->prove_arg = arg;
+    copy->is_proven = 0;
+}
+
+void local_copy_swap_index(struct local_copy *copy, struct page_index *index)
+{
+    struct page_index new = *index;
+
+    *index = copy->index;
+    if (copy->borrowed != NULL)
+        *index = (struct page_index){0};
+    page_scan_free(copy->borrowed);
+    copy->borrowed = NULL;
+    copy->index = new;
 }
 
 /* Geometry as the index has it. */
@@ -102,12 +170,14 @@ static int scan_open_transaction(struct local_copy *copy, struct error *error)
     int rc;
 
     page_hasher_init(&hasher, copy->hash_key);
+    drop_index(copy);
     rc = database_data_version(copy->db, &copy->data_version, error);
     if (rc == 0)
         rc = database_scan(copy->db, &hasher, &copy->index, NULL, NULL, error);
     explicit_bzero(&hasher, sizeof(hasher));
     if (rc != 0)
         return error_wrap(error, "reading %s", copy->path);
+    copy->is_proven = 1;
     describe_index(copy);
     return 0;
 }
@@ -120,7 +190,7 @@ static int scan_and_keep(struct local_copy *copy, struct error *error)
     local_copy_let_go(copy);
     first_copy_free(copy->partial);
     copy->partial = NULL;
-    page_index_release(&copy->index);
+    drop_index(copy);
     memset(&copy->geometry, 0, sizeof(copy->geometry));
     memset(&copy->state, 0, sizeof(copy->state));
     copy->state.is_empty = 1;
@@ -153,10 +223,27 @@ int local_copy_scan_and_hold(struct local_copy *copy, struct error *error)
     return scan_and_keep(copy, error);
 }
 
+/* Whether the transaction that is open sees other content than what was scanned, or nobody can tell. */
+static int compare_versions(struct local_copy *copy, int *moved, struct error *error)
+{
+    uint32_t data_version;
+    int rc = database_data_version(copy->db, &data_version, error);
+
+    *moved = 0;
+    if (rc != 0)
+        return rc;
+    if (!copy->is_proven && copy->borrowed != NULL && copy->prove(copy->prove_arg, copy)) {
+        copy->data_version = data_version;
+        copy->is_proven = 1;
+    }
+    *moved = !copy->is_proven || data_version != copy->data_version;
+    return 0;
+}
+
 int local_copy_hold(struct local_copy *copy, struct error *error)
 {
     struct database_state state;
-    uint32_t data_version;
+    int moved = 0;
     int rc;
 
     if (copy->held || copy->db == NULL)
@@ -165,10 +252,12 @@ int local_copy_hold(struct local_copy *copy, struct error *error)
     if (rc != 0)
         return error_wrap(error, "reading %s", copy->path);
     copy->held = 1;
-    rc = database_data_version(copy->db, &data_version, error);
-    if (rc == 0 && data_version != copy->data_version)
+    rc = compare_versions(copy, &moved, error);
+    if (rc == 0 && moved)
         rc = error_set(error, ERR_MOVED, "%s was changed by another program while it was being read", copy->path);
-    if (rc != 0)
+    if (rc == 0)
+        copy->state = state;
+    else
         local_copy_let_go(copy);
     return rc;
 }
@@ -183,7 +272,7 @@ void local_copy_let_go(struct local_copy *copy)
 int local_copy_lock(struct local_copy *copy, struct error *error)
 {
     uint8_t scanned[ROOT_SIZE];
-    uint32_t data_version;
+    int moved = 0;
     int rc;
 
     local_copy_let_go(copy);
@@ -193,8 +282,8 @@ int local_copy_lock(struct local_copy *copy, struct error *error)
     rc = database_begin_write(copy->db, &copy->state, error);
     if (rc != 0)
         return error_wrap(error, "locking %s", copy->path);
-    rc = database_data_version(copy->db, &data_version, error);
-    if (rc == 0 && data_version != copy->data_version) {
+    rc = compare_versions(copy, &moved, error);
+    if (rc == 0 && moved) {
         memcpy(scanned, copy->geometry.root, sizeof(scanned));
         rc = scan_open_transaction(copy, error);
         if (rc == 0 && memcmp(scanned, copy->geometry.root, sizeof(scanned)) != 0)
@@ -238,6 +327,7 @@ int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int res
     rc = first_copy_open(&copy->partial, copy->real_path, error);
     if (rc != 0)
         return rc;
+    drop_index(copy);
     if (resume) {
         page_hasher_init(&hasher, copy->hash_key);
         rc = first_copy_scan(copy->partial, &hasher, &copy->index, error);
@@ -246,7 +336,7 @@ int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int res
     if (rc != 0)
         return rc;
     if (copy->index.page_size != page_size)
-        page_index_release(&copy->index);
+        drop_index(copy);
     copy->index.page_size = page_size;
     describe_index(copy);
     return 0;

@@ -4,6 +4,9 @@
  * Both sides of a sync hold one. The scan reads every page once, in one read transaction. What it found stays
  * good as long as SQLite says that no other connection committed (database_data_version); local_copy_hold and
  * local_copy_lock check exactly that, so nothing has to stay locked in between.
+ *
+ * The scan can also be somebody else's, which is borrowed (local_copy_borrow). Then the copy's own connection cannot tell by itself whether
+ * it sees what was scanned; whoever lends the scan says how that is proven.
  */
 #ifndef LOCKSTEP_SYNC_LOCAL_COPY_H
 #define LOCKSTEP_SYNC_LOCAL_COPY_H
@@ -17,6 +20,11 @@
 
 struct error;
 struct first_copy;
+struct local_copy;
+struct page_scan;
+
+/* Whether the transaction that is open on copy->db sees what was scanned. Called by local_copy_hold and local_copy_lock. */
+typedef int local_copy_prove(void *arg, struct local_copy *copy);
 
 struct local_copy {
     char *path;                /* as given, for messages */
@@ -30,7 +38,11 @@ struct local_copy {
     uint8_t hash_key[HASH_KEY_SIZE]; /* that the index was made with */
     struct page_index index;
     struct geometry geometry;  /* of the index */
-    uint32_t data_version;     /* SQLite's, in the transaction of the scan */
+    uint32_t data_version;     /* SQLite's, in a transaction of this connection that saw what was scanned */
+    int is_proven;             /* there was one: data_version means something */
+    struct page_scan *borrowed; /* whose hashes index has; NULL: they are the copy's own */
+    local_copy_prove *prove;   /* for a borrowed scan; with prove_arg */
+    void *prove_arg;
     int held;                  /* a read transaction is open that sees the scanned content */
     struct first_copy *partial; /* where there is no database yet: the one that is coming into being; NULL before local_copy_open_partial */
 };
@@ -42,6 +54,24 @@ struct local_copy {
 int local_copy_open(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error);
 
 void local_copy_release(struct local_copy *copy);
+
+/*
+ * The same in two steps: the first only resolves the path. What was scanned stays good over local_copy_disconnect, which ends the read
+ * transaction, where the scan is a borrowed one; one's own is ERR_MOVED for local_copy_hold afterwards.
+ */
+int local_copy_name(struct local_copy *copy, const char *path, uint32_t timeout_ms, struct error *error);
+int local_copy_connect(struct local_copy *copy, struct error *error);
+void local_copy_disconnect(struct local_copy *copy);
+
+/*
+ * Instead of scanning: take over what scan says, one user more of which is kept. No read transaction is open afterwards. book: the sidecar's,
+ * copied.
+ */
+void local_copy_borrow(struct local_copy *copy, struct page_scan *scan, const struct sidecar_state *book, local_copy_prove *prove,
+                       void *arg);
+
+/* Exchange the index: the copy has what *index had, and *index what the copy had, or nothing where that was borrowed. */
+void local_copy_swap_index(struct local_copy *copy, struct page_index *index);
 
 /* ERR_NOT_ALLOWED where the file is there and may only be read. */
 int local_copy_check_writable(const struct local_copy *copy, struct error *error);

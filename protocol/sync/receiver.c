@@ -469,7 +469,6 @@ static int apply_first_copy(struct receiver *receiver, struct error *error)
 int receiver_apply(struct receiver *receiver, struct error *error)
 {
     struct local_copy *copy = receiver->copy;
-    struct page_index old;
     int rc;
 
     assert(receiver->complete);
@@ -481,9 +480,7 @@ int receiver_apply(struct receiver *receiver, struct error *error)
         return error_wrap(error, "writing to %s", copy->path);
     if (receiver->arrivals != NULL)
         arrivals_discard(receiver->arrivals);
-    old = copy->index;
-    copy->index = receiver->index;
-    receiver->index = old;
+    local_copy_swap_index(copy, &receiver->index);
     copy->geometry = receiver->theirs;
     return 0;
 }

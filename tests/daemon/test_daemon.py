@@ -54,6 +54,55 @@ class Sync(Case):
         self.assertEqual({text_of(name, 20000) for name in names}, {text_of(os.path.join(self.data, "big.db"), 20000)})
         self.assert_idle(daemon)
 
+    def test_a_scan_is_shared_until_something_changes(self):
+        make_database(os.path.join(self.data, "big.db"), rows=20000)
+        daemon = self.start()
+        scanned = f"scanned {self.data}/big.db"
+        names = [os.path.join(self.folder, f"copy{i}.db") for i in range(6)]
+        processes = [subprocess.Popen([LOCKSTEP, "pull", *self.identity(), self.url("big.db"), name], stderr=subprocess.PIPE)
+                     for name in names]
+        for process in processes:
+            stderr = process.communicate(timeout=120)[1]
+            self.assertEqual(process.returncode, 0, stderr)
+        self.assertEqual(daemon.log().count(scanned), 1)
+        # What a replica pushes is known: neither its push nor the pulls after it cost a scan.
+        change(names[0], "pushed")
+        self.lockstep("push", names[0], self.url("big.db"))
+        self.lockstep("pull", self.url("big.db"), names[1])
+        self.assertEqual(text_of(names[1]), "pushed")
+        self.assertEqual(daemon.log().count(scanned), 1)
+        # Another program's commit costs one.
+        change(os.path.join(self.data, "big.db"), "by another program")
+        for name in names[:3]:
+            self.lockstep("pull", self.url("big.db"), name)
+            self.assertEqual(text_of(name), "by another program")
+        self.assertEqual(daemon.log().count(scanned), 2)
+        self.assert_idle(daemon)
+
+    def test_changes_between_greeting_and_request(self):
+        """The daemon holds nothing while a replica makes up its mind; what it was told may have moved by then."""
+        self.start()
+        self.lockstep("pull", self.url(), self.local)
+        stop = threading.Event()
+
+        def write():
+            count = 0
+            while not stop.is_set():
+                count += 1
+                change(self.origin, f"write {count}", row=7)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(15):
+                self.lockstep("pull", self.url(), self.local)
+                self.assertEqual(integrity(self.local), "ok")
+        finally:
+            stop.set()
+            writer.join()
+        self.lockstep("pull", self.url(), self.local)
+        self.assertEqual(text_of(self.local, 7), text_of(self.origin, 7))
+
     def test_named_databases_and_addresses(self):
         path = os.path.join(self.folder, "else.sqlite")
         shutil.copy(self.origin, path)
