@@ -14,6 +14,7 @@ int command_stdio(int argc, char **argv);  /* one conversation over stdin and st
 int command_serve(int argc, char **argv);  /* the daemon */
 int command_keygen(int argc, char **argv); /* certificates */
 int command_token(int argc, char **argv);  /* a token and its hash */
+int command_completion(int argc, char **argv);
 int command_config(int argc, char **argv); /* the settings in force, and where each comes from */
 
 /* Their options; each ends with a row without a name. */
@@ -22,6 +23,7 @@ extern const struct option serve_options[];
 extern const struct option keygen_options[];
 extern const struct option token_options[];
 extern const struct option config_options[];
+extern const struct option completion_options[];
 
 /* Read the same words and the environment, and do nothing: ERR_USAGE where the command would not start. */
 int check_stdio(int argc, char **argv, struct error *error);
@@ -35,6 +37,7 @@ struct origin_command {
     int (*check)(int argc, char **argv, struct error *error); /* NULL: config shows nothing of it */
     const char *synopsis;
     const char *summary; /* half a sentence */
+    const char *words;   /* what its first argument can be, "a|b|c"; NULL: anything */
 };
 
 /* Ends with the row of --stdio. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "protocol/base/completion.h"
 #include "replica/commands.h"
 
 const struct command_row command_table[] = {
@@ -15,6 +16,8 @@ const struct command_row command_table[] = {
      "look at a lock, take it, give it back; examine a store", "show|acquire|release|break|doctor"},
     {"config", COMMAND_CONFIG, NULL, command_config, "config [COMMAND [OPTIONS]]",
      "show the settings of COMMAND, or of all, and where each comes from", NULL},
+    {"completion", COMMAND_COMPLETION, NULL, command_completion, "completion " COMPLETION_SHELLS, "print what makes that shell complete command lines",
+     COMPLETION_SHELLS},
     {NULL, 0, NULL, NULL, NULL, NULL, NULL},
 };
 

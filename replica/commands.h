@@ -13,6 +13,7 @@ int command_lock(const struct settings *settings);
 
 /* These read their command line, argv[2] on, themselves. */
 int command_config(int argc, char **argv);
+int command_completion(int argc, char **argv);
 
 /* The sqlite3_rsync form: ORIGIN REPLICA, one of which may be remote. */
 int command_sync(const struct settings *settings);

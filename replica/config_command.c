@@ -34,8 +34,9 @@ static size_t gather_facts(int has_lock, char instance[INSTANCE_MAX + 1], struct
 
 static int print_help(void)
 {
-    printf("lockstep %s\n\n%s: put `config` before the command line in question.\n", command_find("config")->synopsis,
+    printf("lockstep %s\n\n%s: put `config` before the command line in question.\n\n", command_find("config")->synopsis,
            command_find("config")->summary);
+    settings_print_help(COMMAND_CONFIG, stdout);
     return 0;
 }
 

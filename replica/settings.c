@@ -91,11 +91,11 @@ static const struct {
     [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own", NULL, 0}, COMMAND_SYNC},
     [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more", NULL, OPTION_REPEATS}, ALL},
     [QUIET] = {{"q|quiet", NULL, "say nothing but errors", NULL, 0}, ALL},
-    [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL},
+    [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL | COMMAND_CONFIG},
     [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
     [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS},
     [VERSION] = {{"version", NULL, "print the version", NULL, OPTION_ALONE}, ALL},
-    [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL},
+    [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL | COMMAND_CONFIG | COMMAND_COMPLETION},
 };
 
 /* The rows of a command, and which row of all each one is. */

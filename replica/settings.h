@@ -24,6 +24,7 @@ enum command {
     COMMAND_LOCK = 32,
     COMMAND_SYNC = 64, /* the sqlite3_rsync form */
     COMMAND_CONFIG = 1 << 20, /* it has the options of the command that it shows */
+    COMMAND_COMPLETION = 1 << 21,
     COMMAND_EVERY = (1 << 20) - 1
 };
 

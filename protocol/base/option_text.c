@@ -5,29 +5,23 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/base/log.h"
+#include "protocol/base/escape.h"
 #include "protocol/base/options.h"
 
-#define MASK      "********"
-#define SEPARATOR "\x1f"
+#define MASK       "********"
+#define SEPARATOR  "\x1f"
+#define VALUES_MAX 8192
 
 /* ---- the help ---- */
 
 /* "--exe PATH" or "-p|--port PORT", as it stands in the help. */
 static void format_names(const struct option *option, char *out, size_t out_size)
 {
-    const char *spot = option->name;
+    char name[OPTION_NAME_MAX];
     size_t used = 0;
 
-    out[0] = '\0';
-    while (used < out_size) {
-        size_t len = strcspn(spot, "|");
-        used += (size_t)snprintf(out + used, out_size - used, "%s%.*s", len == 1 ? "-" : "--", (int)len, spot);
-        if (spot[len] == '\0')
-            break;
-        used += (size_t)snprintf(out + used, used < out_size ? out_size - used : 0, "|");
-        spot += len + 1;
-    }
+    for (int i = 0; option_name(option, i, name) && used < out_size; i++)
+        used += (size_t)snprintf(out + used, out_size - used, "%s%s", i > 0 ? "|" : "", name);
     if (option->argument != NULL && used < out_size)
         snprintf(out + used, out_size - used, "%s%s", option->argument[0] == '[' ? "" : " ", option->argument);
 }
@@ -66,31 +60,18 @@ void option_print_help(const struct option *table, const char *program, FILE *ou
 
 static const char *const source_names[] = {"default", "environment", "command line"};
 
-/* A string of JSON. What is no UTF-8 or steers a terminal is left out. */
 static void print_json_string(const char *text, FILE *out)
 {
-    size_t size = strlen(text) + 1;
-    char *clean = malloc(size);
+    char escaped[6 * VALUES_MAX + 1];
 
-    putc('"', out);
-    if (clean != NULL)
-        log_sanitize(text, size - 1, clean, size);
-    for (const char *spot = clean; spot != NULL && *spot != '\0'; spot++) {
-        if (*spot == '"' || *spot == '\\')
-            fprintf(out, "\\%c", *spot);
-        else if ((unsigned char)*spot < 0x20)
-            fprintf(out, "\\u%04x", (unsigned char)*spot);
-        else
-            putc(*spot, out);
-    }
-    putc('"', out);
-    free(clean);
+    escape_text(ESCAPE_JSON, text, strlen(text), escaped, sizeof(escaped));
+    fprintf(out, "\"%s\"", escaped);
 }
 
 /* One setting as it is printed: the values, joined, and where they came from. */
 struct setting {
     const char *name;
-    char values[8192]; /* separated by SEPARATOR */
+    char values[VALUES_MAX]; /* separated by SEPARATOR */
     int count;         /* of values, or how often an option without one was given */
     enum option_source source;
     char variable[OPTION_VARIABLE_MAX];

@@ -10,6 +10,22 @@
 
 #include "protocol/base/error.h"
 
+int option_name(const struct option *option, int index, char out[OPTION_NAME_MAX])
+{
+    const char *spot = option->name;
+    size_t len = strcspn(spot, "|");
+
+    out[0] = '\0';
+    for (; index > 0 && spot[len] != '\0'; index--) {
+        spot += len + 1;
+        len = strcspn(spot, "|");
+    }
+    if (index > 0)
+        return 0;
+    snprintf(out, OPTION_NAME_MAX, "%s%.*s", len == 1 ? "-" : "--", (int)len, spot);
+    return 1;
+}
+
 /* Whether one of the names in "p|port" is the len bytes at name. */
 static int has_name(const struct option *option, const char *name, size_t len)
 {

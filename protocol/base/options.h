@@ -35,6 +35,7 @@ struct option {
 
 #define OPTION_ROWS_MAX     128 /* of one table */
 #define OPTION_VARIABLE_MAX 80
+#define OPTION_NAME_MAX     64
 
 enum option_source { OPTION_BY_DEFAULT, OPTION_BY_ENVIRONMENT, OPTION_BY_COMMAND_LINE };
 
@@ -74,6 +75,9 @@ int option_blame(const struct option_reader *reader, int row, struct error *erro
 
 /* The variable of an option; "" where it has none. */
 void option_variable(const char *program, const struct option *option, char out[OPTION_VARIABLE_MAX]);
+
+/* The name of that index as it is typed, "-p", "--port"; "" and 0 where there are no more. */
+int option_name(const struct option *option, int index, char out[OPTION_NAME_MAX]);
 
 /* The row that an option as it was typed ("--port=22", "-p") belongs to; -1: none. */
 int option_find(const struct option *table, const char *word);

@@ -216,7 +216,7 @@ static void test_config(void **state)
     free(text);
     text = print_config("TEST_IT_FILE=a|TEST_IT_PASS=secret|TEST_IT_TYPO=1", "--wait-time \"\\\t\x01", 1);
     assert_string_equal(text, "{\"v\":1,\"kind\":\"config\",\"command\":\"do\",\"settings\":["
-                              "{\"name\":\"wait-time\",\"value\":\"\\\"\\\\\\u0009\",\"source\":\"command line\",\"variable\":null},"
+                              "{\"name\":\"wait-time\",\"value\":\"\\\"\\\\\\t\\u0001\",\"source\":\"command line\",\"variable\":null},"
                               "{\"name\":\"file\",\"value\":[\"a\"],\"source\":\"environment\",\"variable\":\"TEST_IT_FILE\"},"
                               "{\"name\":\"force\",\"value\":0,\"source\":\"default\",\"variable\":null},"
                               "{\"name\":\"verbose\",\"value\":0,\"source\":\"default\",\"variable\":null},"
