@@ -299,6 +299,8 @@ static int hear_ready(struct session *session, const struct message *message, st
         return session_hear_push(session, &message->push, out, error);
     case MESSAGE_FENCE:
         return hear_fence(session, &message->fence, error);
+    case MESSAGE_HISTORY:
+        return session_hear_history(session, &message->history, out, error);
     case MESSAGE_VERIFY:
         if (!session->options.may_pull)
             return error_set(error, ERR_NOT_ALLOWED,

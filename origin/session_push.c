@@ -7,6 +7,7 @@
 
 #include "origin/lease_guard.h"
 #include "origin/session_state.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/sync/history.h"
@@ -101,11 +102,12 @@ static int check_lineage(struct session *session, struct error *error)
                      copy->path);
 }
 
-static int check_base(const struct session *session, struct error *error)
+static int check_base(struct session *session, struct error *error)
 {
     const struct message_push *push = &session->push;
     const struct local_copy *copy = &session->copy;
     uint64_t version = sidecar_version_of(&copy->book, copy->geometry.root);
+    char moves[400];
 
     if ((!(push->flags & SYNC_DIRECT) && ((push->flags & (SYNC_ANY_BASE | SYNC_FORCE_RESET)) ||
                                           (!copy->book.has_lineage && copy->state.is_empty))) ||
@@ -117,12 +119,13 @@ static int check_base(const struct session *session, struct error *error)
             error, ERR_STALE_BASE,
             "there is no database at %s any more; to put this copy there, give --force-reset",
             copy->path);
+    session_tell_moves(session, push->base_version, moves, sizeof(moves));
     return error_set(
         error, ERR_STALE_BASE,
-        "%s is at version %llu now and the replica's copy was made from version %llu; nothing was "
-        "changed; "
-        "pull again (with --discard to give up the local changes) and do the work anew",
-        copy->path, (unsigned long long)version, (unsigned long long)push->base_version);
+        "%s is at version %llu now%s, and the replica's copy was made from version %llu; nothing was changed; "
+        "`lockstep history` lists the versions; `lockstep resolve --take-origin` keeps this copy's work in a file beside it and "
+        "pulls again, `lockstep resolve --keep-local` puts this copy over what is there",
+        copy->path, (unsigned long long)version, moves, (unsigned long long)push->base_version);
 }
 
 static int check_lease(const struct session *session, struct error *error)
@@ -200,6 +203,8 @@ static void fill_record(struct session *session)
     memcpy(record->push_id, push->push_id, sizeof(record->push_id));
     memcpy(record->old_root, session->copy.geometry.root, sizeof(record->old_root));
     memcpy(record->new_root, push->geometry.root, sizeof(record->new_root));
+    record->kind = ENTRY_PUSHED;
+    record->time = clock_wall_seconds();
     record->fence = push->fence;
     snprintf(record->instance, sizeof(record->instance), "%s", push->instance);
 }
@@ -209,6 +214,8 @@ static int begin_commit(void *arg, struct error *error)
     struct session *session = arg;
     int rc = sidecar_join(session->copy.sidecar, session->lineage, session->hash_key, 0, error);
 
+    session->record.pages = receiver_pages(session->receiver);
+    session->record.bytes = receiver_bytes(session->receiver);
     return rc != 0 ? rc : sidecar_begin_push(session->copy.sidecar, &session->record, error);
 }
 

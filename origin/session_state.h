@@ -78,6 +78,16 @@ int session_speak_pages(struct session *session, struct buffer *out, struct erro
  * knows. */
 int session_hear_receipt(struct session *session, const struct message_receipt *receipt);
 
+/* READY: HISTORY came. The entries are in out; the session stays READY. */
+int session_hear_history(struct session *session, const struct message_history *request,
+                         struct buffer *out, struct error *error);
+
+/*
+ * Who made the versions after `since`, the newest first, in words, to the end of a sentence that
+ * told the version that there is now. Nothing where that is not known.
+ */
+void session_tell_moves(struct session *session, uint64_t since, char *out, size_t out_size);
+
 /* READY: PUSH came. Leaves the session RECEIVING, FINISHED (RECEIPT is in out) or GREETING; nothing
  * is changed where it is refused. */
 int session_hear_push(struct session *session, const struct message_push *push, struct buffer *out,

@@ -12,6 +12,7 @@ const struct command_row command_table[] = {
     {"push", COMMAND_PUSH, command_push, NULL, "push LOCAL ORIGIN", "bring the changes of LOCAL back to the origin", NULL},
     {"status", COMMAND_STATUS, command_status, NULL, "status ORIGIN LOCAL", "tell which side has changes", NULL},
     {"verify", COMMAND_VERIFY, command_verify, NULL, "verify ORIGIN LOCAL", "compare SHA-256 digests of both contents", NULL},
+    {"history", COMMAND_HISTORY, command_history, NULL, "history ORIGIN", "list the versions: when, who, token, pages, bytes", NULL},
     {"lock", COMMAND_LOCK, command_lock, NULL, "lock show|acquire|release|break|doctor URL",
      "look at a lock, take it, give it back; examine a store", "show|acquire|release|break|doctor"},
     {"config", COMMAND_CONFIG, NULL, command_config, "config [COMMAND [OPTIONS]]",

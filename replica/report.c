@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "lockstore/doctor.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/hex.h"
 #include "protocol/base/instance.h"
 #include "protocol/base/log.h"
 #include "replica/report_json.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
+#include "replica/version_list.h"
 
 int report_error(const struct settings *settings, const struct error *error)
 {
@@ -165,6 +167,39 @@ void report_digests(const struct settings *settings, const struct transfer_outco
         report_json_digests(outcome);
     else if (!settings->quiet)
         printf("origin %s\nlocal  %s\n", there, here);
+}
+
+void report_history(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    const struct message_hello *hello = version_list_hello(outcome->versions);
+    uint32_t count;
+    const struct message_entry *entries = version_list_entries(outcome->versions, &count);
+    char stamp[32];
+    char pages[32];
+    char bytes[32];
+
+    if (settings->json) {
+        report_json_history(outcome);
+        return;
+    }
+    if (count > 0 || hello->version > 0)
+        printf("%8s  %-20s  %6s  %12s  %16s  %s\n", "version", "when", "token", "pages", "bytes", "who");
+    if (hello->version > 0 && (count == 0 || entries[0].version < hello->version))
+        printf("%8llu  %-20s  %6s  %12s  %16s  %s\n", (unsigned long long)hello->version, "", "", "", "",
+               "a change without Lockstep, noticed only now");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct message_entry *entry = &entries[i];
+        int is_pushed = entry->kind == ENTRY_PUSHED;
+        clock_format_utc((int64_t)entry->time, stamp, sizeof(stamp));
+        printf("%8llu  %-20s  ", (unsigned long long)entry->version, stamp);
+        if (entry->token > 0)
+            printf("%6llu  ", (unsigned long long)entry->token);
+        else
+            printf("%6s  ", "");
+        printf("%12s  %16s  %s\n", is_pushed && entry->pages > 0 ? report_grouped(entry->pages, pages) : "",
+               is_pushed && entry->pages > 0 ? report_grouped(entry->bytes, bytes) : "",
+               is_pushed ? entry->instance : "a change without Lockstep, noticed then");
+    }
 }
 
 void report_holder(const struct settings *settings, const struct lock_holder *holder)

@@ -40,6 +40,9 @@ void report_status(const struct settings *settings, const char *state, const str
 /* `verify`: both digests, likewise. */
 void report_digests(const struct settings *settings, const struct transfer_outcome *outcome);
 
+/* `history`: the versions of outcome->versions, likewise. */
+void report_history(const struct settings *settings, const struct transfer_outcome *outcome);
+
 /* `lock show`, `lock acquire` and `lock doctor`, likewise. */
 void report_holder(const struct settings *settings, const struct lock_holder *holder);
 void report_lease(const struct settings *settings, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE]);

@@ -6,9 +6,11 @@
 #include <jansson.h>
 
 #include "lockstore/doctor.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/hex.h"
 #include "protocol/base/instance.h"
 #include "replica/transfer.h"
+#include "replica/version_list.h"
 
 /* Every object begins with these two. */
 #define HEAD "{s:i, s:s, "
@@ -115,6 +117,31 @@ void report_json_digests(const struct transfer_outcome *outcome)
     print(json_pack(HEAD "s:b, s:s, s:s}", KIND("verify"), "equal", outcome->comparison.equal, "origin",
                     hex_encode(outcome->comparison.there, ROOT_SIZE, there), "local",
                     hex_encode(outcome->comparison.here, ROOT_SIZE, here)));
+}
+
+static json_t *make_entry(const struct message_entry *entry)
+{
+    char root[2 * ROOT_SIZE + 1];
+    char region[INSTANCE_MAX + 1];
+    char time[32];
+
+    clock_format_utc((int64_t)entry->time, time, sizeof(time));
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "version", (json_int_t)entry->version, "how",
+                     entry->kind == ENTRY_CHANGED ? "changed" : "pushed", "time", time, "instance", entry->instance, "region",
+                     instance_region(entry->instance, region, sizeof(region)), "token", (json_int_t)entry->token, "pages",
+                     (json_int_t)entry->pages, "bytes", (json_int_t)entry->bytes, "root", hex_encode(entry->root, ROOT_SIZE, root));
+}
+
+void report_json_history(const struct transfer_outcome *outcome)
+{
+    const struct message_hello *hello = version_list_hello(outcome->versions);
+    uint32_t count;
+    const struct message_entry *entries = version_list_entries(outcome->versions, &count);
+    json_t *versions = json_array();
+
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(versions, make_entry(&entries[i]));
+    print(json_pack(HEAD "s:I, s:o}", KIND("history"), "version", (json_int_t)hello->version, "versions", versions));
 }
 
 /* The record in a lock. */

@@ -6,13 +6,14 @@
 
 #include "protocol/base/error.h"
 #include "protocol/base/instance.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
 #include "protocol/link/endpoint.h"
 #include "replica/command_table.h"
 
 #define SYNCS  (COMMAND_PULL | COMMAND_PUSH | COMMAND_RUN | COMMAND_SYNC)
-#define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY)
+#define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY | COMMAND_HISTORY)
 #define LEASES (COMMAND_RUN | COMMAND_LOCK)
 #define ALL    (LINKS | LEASES)
 
@@ -51,6 +52,7 @@ enum {
     JSON,
     PROGRESS,
     STATS,
+    LIMIT,
     VERSION,
     HELP,
     ROWS
@@ -94,6 +96,7 @@ static const struct {
     [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL | COMMAND_CONFIG},
     [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
     [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS},
+    [LIMIT] = {{"n|limit", "N", "how many versions, 1 to 1000", "20", 0}, COMMAND_HISTORY},
     [VERSION] = {{"version", NULL, "print the version", NULL, OPTION_ALONE}, ALL},
     [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL | COMMAND_CONFIG | COMMAND_COMPLETION},
 };
@@ -249,6 +252,8 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return 0;
     case CONNECT_TIMEOUT:
         return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
+    case LIMIT:
+        return read_integer("limit", value, 1, LIMIT_HISTORY, &settings->limit, error);
     case PROGRESS:
         settings->progress_is_asked = 1;
         return progress_read_mode(value, &settings->progress, error);

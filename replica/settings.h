@@ -23,6 +23,7 @@ enum command {
     COMMAND_VERIFY = 16,
     COMMAND_LOCK = 32,
     COMMAND_SYNC = 64, /* the sqlite3_rsync form */
+    COMMAND_HISTORY = 128,
     COMMAND_CONFIG = 1 << 20, /* it has the options of the command that it shows */
     COMMAND_COMPLETION = 1 << 21,
     COMMAND_EVERY = (1 << 20) - 1
@@ -50,6 +51,7 @@ struct settings {
     int quiet;
     int json;
     int stats;
+    int limit;               /* history: how many versions */
     enum progress_mode progress;
     int progress_is_asked;   /* --progress */
     int help;

@@ -1,4 +1,4 @@
-/* The commands that hold one conversation and end: pull, push, status, verify, and the sqlite3_rsync form. */
+/* The commands that hold one conversation and end: pull, push, status, verify, history, and the sqlite3_rsync form. */
 #include "replica/commands.h"
 
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "replica/settings.h"
 #include "replica/transfer.h"
 #include "replica/transfer_progress.h"
+#include "replica/version_list.h"
 
 /* One conversation under way. */
 struct conversing {
@@ -49,6 +50,7 @@ static int transfer(enum transfer_kind kind, const struct settings *settings, co
                                        .local = local,
                                        .origin_name = origin,
                                        .sync = settings->sync,
+                                       .versions = (uint32_t)settings->limit,
                                        .on_end = on_end,
                                        .user = &conversing};
     const struct progress_options progress = {.mode = settings->progress,
@@ -179,6 +181,23 @@ int command_verify(const struct settings *settings)
               "the contents of %s and %s are not the same; `lockstep status` tells which side moved", settings->arguments[0],
               settings->arguments[1]);
     return report_error(settings, &outcome.error);
+}
+
+int command_history(const struct settings *settings)
+{
+    struct transfer_outcome outcome = {0};
+    int rc = 0;
+
+    if (settings->argument_count != 1)
+        rc = error_set(&outcome.error, ERR_USAGE, "say: lockstep history ORIGIN");
+    if (rc == 0)
+        rc = transfer(TRANSFER_HISTORY, settings, settings->arguments[0], NULL, &outcome);
+    if (rc == 0)
+        report_history(settings, &outcome);
+    else
+        rc = report_error(settings, &outcome.error);
+    version_list_free(outcome.versions);
+    return rc;
 }
 
 int command_sync(const struct settings *settings)

@@ -11,6 +11,7 @@
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
 #include "replica/push.h"
+#include "replica/version_list.h"
 
 /* A peer that says nothing for this long is gone. Long work on its side announces itself more often (conversation.h). */
 #define IDLE_TIMEOUT_MS 60000
@@ -33,6 +34,7 @@ struct transfer {
     struct pull *pull;
     struct push *push;
     struct compare *compare;
+    struct version_list *versions;
     int attempts;
     uint64_t away_since;     /* when the origin first asked to be tried later; 0: it did not */
     uint64_t away_delay;     /* the last pause since, milliseconds */
@@ -53,6 +55,9 @@ static struct party *make_party(struct transfer *transfer, struct error *error)
     case TRANSFER_PUSH:
         return push_new(&transfer->push, &transfer->copy, &transfer->options.sync, error) == 0 ? push_party(transfer->push)
                                                                                                 : NULL;
+    case TRANSFER_HISTORY:
+        return version_list_new(&transfer->versions, transfer->options.versions, error) == 0 ? version_list_party(transfer->versions)
+                                                                                              : NULL;
     default:
         return compare_new(&transfer->compare, &transfer->copy, transfer->options.kind == TRANSFER_VERIFY, &transfer->meter, error) == 0
                    ? compare_party(transfer->compare)
@@ -77,6 +82,9 @@ static void collect(struct transfer *transfer)
         outcome->result = *push_result(transfer->push);
     if (transfer->compare != NULL)
         outcome->comparison = *compare_result(transfer->compare);
+    version_list_free(outcome->versions);
+    outcome->versions = transfer->versions;
+    transfer->versions = NULL;
     outcome->book = transfer->copy.book;
     outcome->local = transfer->copy.geometry;
     outcome->at_base = transfer->copy.sidecar != NULL && local_copy_is_at_base(&transfer->copy);
@@ -101,6 +109,8 @@ static void name_both_sides(const struct transfer_options *options, struct error
         error_wrap(error, "pushing %s to %s", options->local, options->origin_name);
     else if (options->kind == TRANSFER_PULL)
         error_wrap(error, "pulling %s into %s", options->origin_name, options->local);
+    else if (options->kind == TRANSFER_HISTORY)
+        error_wrap(error, "asking %s for its versions", options->origin_name);
     else
         error_wrap(error, "comparing %s with %s", options->local, options->origin_name);
 }
@@ -219,7 +229,7 @@ static void attempt(struct transfer *transfer)
 
     error_init(error);
     transfer->attempts++;
-    rc = local_copy_open(&transfer->copy, options->local, options->sync.timeout_ms, error);
+    rc = options->local != NULL ? local_copy_open(&transfer->copy, options->local, options->sync.timeout_ms, error) : 0;
     party = rc == 0 ? make_party(transfer, error) : NULL;
     if (party != NULL)
         rc = conversation_new(&transfer->conversation, transfer->loop, party, &conversation_options, error);

@@ -1,5 +1,5 @@
 /*
- * transfer: one whole pull, push, status or verify: opens the local database, connects, holds the conversation, and
+ * transfer: one whole pull, push, status, verify or history: opens the local database, connects, holds the conversation, and
  * tries again where the database changed while it was read.
  */
 #ifndef LOCKSTEP_REPLICA_TRANSFER_H
@@ -19,8 +19,9 @@
 struct endpoint;
 struct transfer;
 struct uv_loop_s;
+struct version_list;
 
-enum transfer_kind { TRANSFER_PULL, TRANSFER_PUSH, TRANSFER_STATUS, TRANSFER_VERIFY };
+enum transfer_kind { TRANSFER_PULL, TRANSFER_PUSH, TRANSFER_STATUS, TRANSFER_VERIFY, TRANSFER_HISTORY };
 
 /* What came of it. Good during the callback. */
 struct transfer_outcome {
@@ -30,6 +31,7 @@ struct transfer_outcome {
     struct sidecar_state book;         /* the local one's, as it was at the start */
     struct geometry local;             /* status: what the local database has */
     int at_base;                       /* status: whether that is the base */
+    struct version_list *versions;     /* of a history that is through; the user's to free; else NULL */
     uint64_t fence_token;              /* that the origin has seen; 0 where it was not heard */
     struct conversation_stats stats;   /* of all attempts */
     uint64_t milliseconds;
@@ -47,7 +49,8 @@ struct transfer_options {
     enum transfer_kind kind;
     const struct endpoint *origin;           /* these four are borrowed until on_end */
     const struct connect_options *connect;
-    const char *local;
+    const char *local;                       /* NULL for a history */
+    uint32_t versions;                       /* history: how many are wanted */
     const char *origin_name;                 /* as the user wrote it, for messages */
     struct sync_options sync;
     void (*on_end)(void *user, const struct transfer_outcome *outcome); /* last; never from inside transfer_start */

@@ -9,7 +9,8 @@ void transfer_progress(const struct transfer *transfer, enum transfer_kind kind,
     static const char *const verbs[] = {[TRANSFER_PULL] = "pulling",
                                         [TRANSFER_PUSH] = "pushing",
                                         [TRANSFER_STATUS] = "comparing",
-                                        [TRANSFER_VERIFY] = "verifying"};
+                                        [TRANSFER_VERIFY] = "verifying",
+                                        [TRANSFER_HISTORY] = "asking for the versions"};
     static const char *const phases[METER_PHASES] = {[METER_CONNECTING] = ": waiting for the origin",
                                                      [METER_SCANNING] = ": reading the local copy",
                                                      [METER_FINDING] = ": finding what differs",

@@ -22,6 +22,9 @@
 /* Bytes of payload in one PAGES, CELLS or HASHES message. */
 #define LIMIT_CHUNK 65536u
 
+/* Versions in one answer to HISTORY, and that an origin remembers. */
+#define LIMIT_HISTORY 1000u
+
 /* Bytes that wait to be written to a link before the sender stops making more. */
 #define LIMIT_LINK_QUEUE 1048576u
 

@@ -35,6 +35,7 @@ struct receiver {
     uint8_t *old_page;           /* a page for the hook */
     uint32_t pages;              /* that came */
     int is_moving;               /* PAGES has come */
+    uint64_t bytes;              /* of the stream that came */
 };
 
 /* A page of this copy from before the sync, for a record of the stream that builds on it. */
@@ -369,6 +370,7 @@ static int hear_pages(struct receiver *receiver, const struct message_pages *pag
     /* The hashes that it describes change from now on. */
     difference_describer_free(receiver->describer);
     receiver->describer = NULL;
+    receiver->bytes += pages->len;
     if (!receiver->is_moving) {
         receiver->is_moving = 1;
         meter_enter(receiver->hooks.meter, METER_MOVING);
@@ -498,6 +500,11 @@ struct arrivals *receiver_arrivals(struct receiver *receiver)
 uint32_t receiver_pages(const struct receiver *receiver)
 {
     return receiver->pages;
+}
+
+uint64_t receiver_bytes(const struct receiver *receiver)
+{
+    return receiver->bytes;
 }
 
 uint64_t receiver_version(const struct receiver *receiver)

@@ -77,6 +77,9 @@ struct arrivals *receiver_arrivals(struct receiver *receiver);
 /* Pages that were written. */
 uint32_t receiver_pages(const struct receiver *receiver);
 
+/* Bytes of the page stream that came. */
+uint64_t receiver_bytes(const struct receiver *receiver);
+
 /* The version that END told. */
 uint64_t receiver_version(const struct receiver *receiver);
 

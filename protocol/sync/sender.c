@@ -40,6 +40,7 @@ struct sender {
     struct page_hasher hasher;
     struct page_stream_writer *writer;
     struct spool *spool;     /* rollback mode: the finished stream */
+    uint64_t streamed;       /* bytes of the stream so far */
     uint32_t total;          /* pages that the stream will hold, once they are known */
     struct buffer bytes;     /* of the stream, not yet said */
     uint8_t *page;           /* one page */
@@ -356,6 +357,7 @@ static int say_bytes(struct sender *sender, struct buffer *out, struct error *er
     message.pages.len = (uint32_t)(sender->bytes.len < LIMIT_CHUNK ? sender->bytes.len : LIMIT_CHUNK);
     message.pages.total = sender->total;
     rc = message_encode(&message, out, error);
+    sender->streamed += message.pages.len;
     buffer_consume(&sender->bytes, message.pages.len);
     return rc;
 }
@@ -391,6 +393,7 @@ static int speak_end(struct sender *sender, struct buffer *out, struct error *er
     message.end.geometry = sender->copy->geometry;
     message.end.version = sender->options.version;
     message.end.pages = page_stream_writer_count(sender->writer);
+    message.end.bytes = sender->streamed;
     rc = message_encode(&message, out, error);
     sender->stage = FINISHED;
     return rc;

@@ -9,29 +9,20 @@
  * here (old root, new root, push id), the pages there, then the receipt here. After a crash in between the
  * root of the database says which of the two it was; sidecar_settle writes that down.
  *
- * Each function is one durable transaction (synchronous FULL): it is done, or nothing of it is.
+ * Each function is one durable transaction (synchronous FULL): it is done, or nothing of it is. The functions that deal with versions,
+ * intents and receipts stand in receipts.h.
  */
 #ifndef LOCKSTEP_SYNC_SIDECAR_H
 #define LOCKSTEP_SYNC_SIDECAR_H
 
 #include <stdint.h>
 
+#include "protocol/sync/receipts.h"
 #include "protocol/wire/message.h"
 
 struct error;
 struct page_index;
 struct sidecar;
-
-/* One push: what was asked, and once it is committed, its receipt. */
-struct push_record {
-    uint8_t push_id[LINEAGE_SIZE];
-    uint8_t old_root[ROOT_SIZE];
-    uint8_t new_root[ROOT_SIZE];
-    uint64_t version; /* of the content after it */
-    struct fence fence;
-    int64_t time;     /* seconds since 1970, by this machine */
-    char instance[129];
-};
 
 /* All that the sidecar knows except old receipts. All zero for a sidecar that does not exist. */
 struct sidecar_state {
@@ -92,25 +83,6 @@ int sidecar_check_fence(const struct sidecar_state *state, const struct fence *f
 
 /* Check as above, then store it. */
 int sidecar_set_fence(struct sidecar *sidecar, const struct fence *fence, struct error *error);
-
-/*
- * First step of a commit, while the write lock on the database is held and its root is known to be record->old_root:
- * checks the fence once more, counts record->version, stores the intent.
- */
-int sidecar_begin_push(struct sidecar *sidecar, struct push_record *record, struct error *error);
-
-/* Second step, after the pages are committed: version, root and receipt are stored, the intent goes. Harmless when repeated. */
-int sidecar_finish_push(struct sidecar *sidecar, const struct push_record *record, struct error *error);
-
-/*
- * If an intent is stored: decide by the database's present root what became of it, finish or drop it. To be called under the
- * database's write lock, so that no live process is in between.
- */
-int sidecar_settle(struct sidecar *sidecar, const uint8_t root[ROOT_SIZE], struct error *error);
-
-/* The receipt of a push. *found tells whether there is one. Receipts are kept for the last 1000 pushes. */
-int sidecar_find_push(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], struct push_record *record, int *found,
-                      struct error *error);
 
 /* A replica's push is about to be sent. */
 int sidecar_set_pending(struct sidecar *sidecar, const uint8_t push_id[LINEAGE_SIZE], const uint8_t root[ROOT_SIZE],

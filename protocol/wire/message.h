@@ -43,7 +43,10 @@ enum message_type {
     MESSAGE_FENCE = 13,   /* replica -> origin: from now on refuse older tokens; answered by HELLO */
     MESSAGE_WAIT = 14,    /* either: still at work, or waiting for its turn; nothing else to say */
     MESSAGE_OPEN = 15,    /* replica -> origin: which database, on links that do not say it themselves */
-    MESSAGE_TURN = 16     /* origin -> replica: its turn has come; replica -> origin: its turn is over */
+    MESSAGE_TURN = 16,    /* origin -> replica: its turn has come; replica -> origin: its turn is over */
+    MESSAGE_DESCRIBE = 17, /* replica -> origin: describe your pages, so that I can tell which differ */
+    MESSAGE_HISTORY = 18, /* replica -> origin: who made the last versions? */
+    MESSAGE_ENTRY = 19    /* origin -> replica: one of them */
 };
 
 /* Size and content of a database, in one place because three messages carry it. */
@@ -91,7 +94,8 @@ struct message_error {
 #define SYNC_EMPTY       64u /* push: the replica's database has no tables */
 #define SYNC_WAL         128u /* push: the replica's database is in WAL mode */
 #define SYNC_PARTIAL     256u /* pull: what the replica has is a first copy that broke off: the page stream must not build on it */
-#define SYNC_ALL         511u /* a request with any other flag is refused: it would ask for what nobody does */
+#define SYNC_DRY_RUN     512u /* guard and count, change nothing; no PAGES cross */
+#define SYNC_ALL         1023u /* a request with any other flag is refused: it would ask for what nobody does */
 
 /* The receiver's CELLS or HASHES follow at once, unless its page_count is 0 or the roots are equal. */
 struct message_pull {
@@ -101,6 +105,7 @@ struct message_pull {
     uint64_t version;                /* of the replica's base; 0 for none */
     uint8_t seed[LINEAGE_SIZE];      /* of the sketch */
     char instance[129];              /* who pulls, for logs */
+    uint64_t rate;                   /* bytes per second that are wanted at most; 0: as fast as can be */
 };
 
 struct message_push {
@@ -151,6 +156,7 @@ struct message_end {
     struct geometry geometry; /* what the receiver must have afterwards */
     uint64_t version;         /* of this content, when an origin sends; 0 when a replica does */
     uint32_t pages;           /* records that the page stream held */
+    uint64_t bytes;           /* of the page stream */
 };
 
 struct message_receipt {
@@ -163,6 +169,32 @@ struct message_receipt {
 struct message_digest {
     struct geometry geometry;
     uint8_t sha256[ROOT_SIZE]; /* page_hash.h, content digest */
+};
+
+struct message_describe {
+    struct geometry geometry;   /* what the replica has, hashed with the origin's key; pages of the same size */
+    uint8_t seed[LINEAGE_SIZE]; /* of the sketch */
+};
+
+struct message_history {
+    uint64_t before; /* versions below this one; 0: the newest */
+    uint32_t count;  /* at most so many */
+};
+
+#define ENTRY_NONE    0u /* there is none */
+#define ENTRY_PUSHED  1u
+#define ENTRY_CHANGED 2u /* somebody changed the origin's database without Lockstep; `time` is when that was noticed */
+
+struct message_entry {
+    uint32_t kind;      /* ENTRY_* */
+    uint32_t left;      /* entries that follow this one */
+    uint64_t version;
+    uint64_t time;      /* seconds since 1970, by the origin */
+    uint8_t root[ROOT_SIZE];
+    uint64_t token;     /* of the lock that the push held; 0: none */
+    uint32_t pages;     /* that came; 0: not counted */
+    uint64_t bytes;     /* of their stream */
+    char instance[129]; /* who pushed */
 };
 
 #define OPEN_LINE 1u /* the link is a place in the line of those who want to run; there is no HELLO */
@@ -199,6 +231,9 @@ struct message {
         struct fence fence;
         struct message_wait wait;
         struct message_open open;
+        struct message_describe describe;
+        struct message_history history;
+        struct message_entry entry;
     };
 };
 

@@ -39,6 +39,7 @@ static const struct field pull_fields[] = {
     U64(pull.version),
     BYTES(pull.seed),
     TEXT(pull.instance),
+    U64(pull.rate),
 };
 static const struct field push_fields[] = {
     U32(push.flags, 0, SYNC_ALL),
@@ -67,6 +68,7 @@ static const struct field end_fields[] = {
     GEOMETRY(end.geometry),
     U64(end.version),
     U32(end.pages, 0, LIMIT_PAGE_COUNT),
+    U64(end.bytes),
 };
 static const struct field receipt_fields[] = {
     BYTES(receipt.lineage),
@@ -85,6 +87,22 @@ static const struct field open_fields[] = {
     NAME(open.token),
     U32(open.flags, 0, OPEN_ALL),
     U64(open.waited),
+};
+static const struct field describe_fields[] = {GEOMETRY(describe.geometry), BYTES(describe.seed)};
+static const struct field history_fields[] = {
+    U64(history.before),
+    U32(history.count, 1, LIMIT_HISTORY),
+};
+static const struct field entry_fields[] = {
+    U32(entry.kind, 0, ENTRY_CHANGED),
+    U32(entry.left, 0, LIMIT_HISTORY),
+    U64(entry.version),
+    U64(entry.time),
+    BYTES(entry.root),
+    U64(entry.token),
+    U32(entry.pages, 0, LIMIT_PAGE_COUNT),
+    U64(entry.bytes),
+    TEXT(entry.instance),
 };
 
 #define LAYOUT(type, fields)                                                                       \
@@ -109,6 +127,9 @@ static const struct layout layouts[] = {
     LAYOUT(WAIT, wait_fields),
     LAYOUT(OPEN, open_fields),
     [MESSAGE_TURN] = {.name = "TURN"},
+    LAYOUT_WITH(DESCRIBE, describe_fields, describe.geometry),
+    LAYOUT(HISTORY, history_fields),
+    LAYOUT(ENTRY, entry_fields),
 };
 
 const struct layout *message_layout(uint64_t type)

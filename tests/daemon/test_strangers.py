@@ -162,7 +162,7 @@ class Strangers(Case):
         self.assertGreater(len(sock.recv(1000)), 50)
         before = self.memory(daemon)
         zeros = b"\xc4\x10" + bytes(16)
-        sock.sendall(frame(b"\x99\x03\x00" + zeros + b"\x00\x00\xc4\x20" + bytes(32) + b"\x00" + zeros + b"\xa2me"))
+        sock.sendall(frame(b"\x9a\x03\x00" + zeros + b"\x00\x00\xc4\x20" + bytes(32) + b"\x00" + zeros + b"\xa2me\x00"))
         time.sleep(2)
         self.assertLess(self.memory(daemon) - before, 24 << 20)
         self.assert_idle(daemon)

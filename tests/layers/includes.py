@@ -28,7 +28,8 @@ BELOW = {
 # The headers of libraries, and the files of the product that may know them. No header is among them but for libuv's
 # handles, which links embed.
 LIBRARIES = {
-    "sqlite3.h": ("protocol/page/connection.c", "protocol/page/read_ahead.c", "protocol/sync/sidecar.c", "protocol/sync/history.c"),
+    "sqlite3.h": ("protocol/page/connection.c", "protocol/page/read_ahead.c", "protocol/sync/sidecar_file.c",
+                  "protocol/sync/sidecar_base.c", "protocol/sync/receipts.c", "protocol/sync/history.c"),
     "msgpack.h": ("protocol/wire/message.c",),
     "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
     "curl/curl.h": ("lockstore/http.c",),

@@ -313,7 +313,8 @@ static void test_stale_base(void **unused)
         before = remember();
         outcome = duet_sync(DUET_PUSH, origin, replica, NULL);
         duet_expect(outcome, ERR_STALE_BASE);
-        assert_non_null(strstr(outcome.error.text, "pull again"));
+        assert_non_null(strstr(outcome.error.text, "(version 2 was pushed by "));
+        assert_non_null(strstr(outcome.error.text, "lockstep resolve --take-origin"));
         check_unchanged(&before);
         /* The local change is not lost by a pull. */
         duet_expect(duet_sync(DUET_PULL, origin, replica, NULL), ERR_UNPUSHED);

@@ -457,6 +457,12 @@ static int say_at_wrong_time(void *arg, enum duet_side to, struct message *messa
     case MESSAGE_OPEN:
         extra.open.protocol = PROTOCOL_VERSION;
         break;
+    case MESSAGE_DESCRIBE:
+        extra.describe.geometry = plan->hello.hello.geometry;
+        break;
+    case MESSAGE_HISTORY:
+        extra.history.count = 5;
+        break;
     default:
         break;
     }
@@ -480,7 +486,7 @@ static void test_messages_at_wrong_times(void **unused)
         still[1] = duet_path("still-replica.db");
         duet_copy(origin, still[0]);
         duet_copy(replica, still[1]);
-        for (int type = MESSAGE_HELLO; type <= MESSAGE_OPEN; type++) {
+        for (int type = MESSAGE_HELLO; type <= MESSAGE_ENTRY; type++) {
             for (int number = 0; type != MESSAGE_ERROR && number < 20; number++) {
                 struct wrong_time plan = {.type = (enum message_type)type,
                                           .victim = (enum duet_side)(i / 4),

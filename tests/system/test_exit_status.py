@@ -151,7 +151,7 @@ class Statuses(cli.Case):
         self.synced()
         cli.add(self.origin)
         cli.add(self.local, 5)
-        self.fails(*self.push(), doing="pushing", where=self.origin, do="pull again")
+        self.fails(*self.push(), doing="pushing", where=self.origin, do="lockstep resolve --take-origin")
 
     def test_foreign_lineage(self):
         cli.make_counter(self.local, 9)
