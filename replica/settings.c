@@ -96,7 +96,7 @@ static const struct {
     [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL | COMMAND_CONFIG},
     [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
     [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS},
-    [LIMIT] = {{"n|limit", "N", "how many versions, 1 to 1000", "20", 0}, COMMAND_HISTORY},
+    [LIMIT] = {{"limit", "N", "how many versions, 1 to 1000", "20", 0}, COMMAND_HISTORY},
     [VERSION] = {{"version", NULL, "print the version", NULL, OPTION_ALONE}, ALL},
     [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL | COMMAND_CONFIG | COMMAND_COMPLETION},
 };

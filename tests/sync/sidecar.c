@@ -284,6 +284,111 @@ static void test_receipts_are_bounded(void **unused)
     sidecar_free(sidecar);
 }
 
+/* What layout 1 made, with a receipt and an intent of its time. */
+static const char layout_1[] =
+    "CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one = 1), lineage BLOB, hash_key BLOB,"
+    " version INTEGER NOT NULL DEFAULT 0, root BLOB, fence_token INTEGER NOT NULL DEFAULT 0, fence_lease BLOB,"
+    " base_root BLOB, base_version INTEGER NOT NULL DEFAULT 0, incoming_root BLOB, pending_id BLOB,"
+    " pending_root BLOB, rebuilt_from BLOB, rebuilt_to BLOB);"
+    "INSERT INTO state(one, lineage, hash_key, version, root)"
+    " VALUES(1, zeroblob(16), zeroblob(32), 4, zeroblob(32));"
+    "CREATE TABLE intent(one INTEGER PRIMARY KEY CHECK(one = 1), push_id BLOB NOT NULL, old_root BLOB NOT NULL,"
+    " new_root BLOB NOT NULL, version INTEGER NOT NULL, token INTEGER NOT NULL, lease BLOB NOT NULL,"
+    " time INTEGER NOT NULL, instance TEXT NOT NULL);"
+    "INSERT INTO intent VALUES(1, x'02020202020202020202020202020202', zeroblob(32), randomblob(32), 5, 9, zeroblob(16),"
+    " 1700000100, 'iad/later');"
+    "CREATE TABLE receipt(seq INTEGER PRIMARY KEY, push_id BLOB NOT NULL UNIQUE, old_root BLOB NOT NULL,"
+    " new_root BLOB NOT NULL, version INTEGER NOT NULL, token INTEGER NOT NULL, lease BLOB NOT NULL,"
+    " time INTEGER NOT NULL, instance TEXT NOT NULL);"
+    "INSERT INTO receipt VALUES(1, x'01010101010101010101010101010101', randomblob(32), zeroblob(32), 4, 8,"
+    " zeroblob(16), 1700000000, 'ams/early');"
+    "CREATE TABLE base_hashes(chunk INTEGER PRIMARY KEY, page_size INTEGER NOT NULL, hashes BLOB NOT NULL);"
+    "PRAGMA user_version = 1;";
+
+/* A sidecar of the former layout is read as it stands, and brought up to date by the first that writes. */
+static void test_former_layout(void **unused)
+{
+    struct push_record records[4], known;
+    struct sidecar_state state;
+    char name[300];
+    uint32_t count;
+    int found;
+
+    (void)unused;
+    path = duet_path("db");
+    snprintf(name, sizeof(name), "%s-lockstep", path);
+    sample_sql(name, layout_1);
+    ok(sidecar_open(&sidecar, path, 500, &failure));
+    for (int round = 0; round < 2; round++) {
+        state = read_state();
+        assert_true(state.version == 4 && state.has_intent);
+        assert_string_equal(state.intent.instance, "iad/later");
+        assert_int_equal(state.intent.kind, ENTRY_PUSHED);
+        ok(sidecar_find_push(sidecar, bytes(1), &known, &found, &failure));
+        assert_true(found && known.version == 4 && known.fence.token == 8 && known.pages == 0);
+        ok(sidecar_list_versions(sidecar, 0, records, 4, &count, &failure));
+        assert_int_equal(count, 1);
+        assert_string_equal(records[0].instance, "ams/early");
+        assert_true(records[0].time == 1700000000);
+        assert_int_equal(sample_number(name, "PRAGMA user_version"), round == 0 ? 1 : 2);
+        ok(sidecar_set_pending(sidecar, bytes(3), bytes(4), &failure));
+    }
+    /* The intent of that time is finished in this one. */
+    ok(sidecar_settle(sidecar, state.intent.new_root, &failure));
+    ok(sidecar_list_versions(sidecar, 0, records, 4, &count, &failure));
+    assert_int_equal(count, 2);
+    assert_true(records[0].version == 5 && records[0].fence.token == 9);
+    sidecar_free(sidecar);
+}
+
+/* Pushes, changes without Lockstep noticed by a pull or under a push, and a push of what was there. */
+static void test_list_versions(void **unused)
+{
+    struct push_record first = record_of(1, 5, 6, 0), onto_a_change = record_of(2, 8, 9, 3), same = record_of(3, 9, 9, 3);
+    struct push_record records[8];
+    uint64_t version;
+    uint32_t count;
+
+    (void)unused;
+    open_new();
+    ok(sidecar_list_versions(sidecar, 0, records, 8, &count, &failure));
+    assert_int_equal(count, 0);
+    assert_false(file_is_there());
+    ok(sidecar_join(sidecar, bytes(1), bytes(2), 0, &failure));
+    ok(sidecar_observe(sidecar, bytes(5), &version, &failure));
+    first.pages = 12;
+    first.bytes = 3400;
+    ok(sidecar_begin_push(sidecar, &first, &failure));
+    ok(sidecar_finish_push(sidecar, &first, &failure));
+    /* Noticed twice is one change. */
+    ok(sidecar_observe(sidecar, bytes(7), &version, &failure));
+    ok(sidecar_observe(sidecar, bytes(7), &version, &failure));
+    assert_true(version == 3);
+    ok(sidecar_begin_push(sidecar, &onto_a_change, &failure));
+    ok(sidecar_finish_push(sidecar, &onto_a_change, &failure));
+    same.version = 5;
+    ok(sidecar_finish_push(sidecar, &same, &failure));
+    open_again();
+    ok(sidecar_list_versions(sidecar, 0, records, 8, &count, &failure));
+    assert_int_equal(count, 5);
+    for (uint32_t i = 0; i < count; i++) {
+        static const uint32_t kinds[] = {ENTRY_PUSHED, ENTRY_CHANGED, ENTRY_CHANGED, ENTRY_PUSHED, ENTRY_CHANGED};
+        assert_true(records[i].version == count - i);
+        assert_int_equal(records[i].kind, kinds[i]);
+        assert_true(records[i].time > 1600000000);
+        assert_string_equal(records[i].instance, kinds[i] == ENTRY_PUSHED ? "somebody" : "");
+    }
+    assert_memory_equal(records[0].new_root, bytes(9), ROOT_SIZE);
+    assert_memory_equal(records[1].new_root, bytes(8), ROOT_SIZE);
+    assert_true(records[0].fence.token == 3);
+    assert_true(records[3].pages == 12 && records[3].bytes == 3400);
+    /* A part of it. */
+    ok(sidecar_list_versions(sidecar, 4, records, 2, &count, &failure));
+    assert_int_equal(count, 2);
+    assert_true(records[0].version == 3 && records[1].version == 2);
+    sidecar_free(sidecar);
+}
+
 static void test_fence_is_checked_again_at_the_commit(void **unused)
 {
     struct push_record record = record_of(1, 5, 6, 3);
@@ -460,6 +565,8 @@ int main(void)
         cmocka_unit_test(test_push_after_a_crash_between_the_commits),
         cmocka_unit_test(test_finish_twice),
         cmocka_unit_test(test_receipts_are_bounded),
+        cmocka_unit_test(test_former_layout),
+        cmocka_unit_test(test_list_versions),
         cmocka_unit_test(test_fence_is_checked_again_at_the_commit),
         cmocka_unit_test(test_pending_and_incoming),
         cmocka_unit_test(test_rebuilt),

@@ -7,7 +7,7 @@ import unittest
 
 import cli
 
-COMMANDS = ("run", "pull", "push", "status", "verify", "lock")
+COMMANDS = ("run", "pull", "push", "status", "verify", "history", "lock")
 LINK_OPTIONS = ("--exe", "--ssh", "-p", "--port", "-i", "--identity", "-F", "--ssh-config", "--accept-new-host-key",
                 "--connect-timeout", "--timeout",
                 "--ca", "--pin", "--cert", "--key", "--token-file", "--progress")
@@ -19,13 +19,14 @@ OPTIONS = {
     "push": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--token", "--lease"),
     "status": LINK_OPTIONS + COMMON_OPTIONS,
     "verify": LINK_OPTIONS + COMMON_OPTIONS,
+    "history": LINK_OPTIONS + COMMON_OPTIONS + ("--limit",),
     "lock": COMMON_OPTIONS + ("--lock-wait", "--lock-timeout", "--token", "--lease"),
 }
 # A value that the option takes; the others take none.
 VALUES = {"--exe": cli.ORIGIN, "--ssh": "ssh", "-p": "22", "--port": "22", "-i": "/k", "--identity": "/k", "-F": "/c",
           "--ssh-config": "/c", "--connect-timeout": "5s", "--timeout": "30", "--compress-level": "9", "--base": "none", "--instance": "me",
           "--lock": "file:///l", "--lock-wait": "1m", "--lock-timeout": "1h", "--kill-after": "250ms", "--token": "1",
-          "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t"}
+          "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t", "--limit": "7"}
 
 
 class Help(cli.Case):
@@ -108,6 +109,7 @@ class UsageErrors(cli.Case):
         self.refused("pull", "a", "b", "c", "d", text="\"d\" is one argument too many")
         self.refused("push", "a", text="say: lockstep push LOCAL ORIGIN")
         self.refused("status", "a", text="say: lockstep status ORIGIN LOCAL")
+        self.refused("history", text="say: lockstep history ORIGIN")
         self.refused("verify", "a", text="say: lockstep verify ORIGIN LOCAL")
         self.refused("run", "a", "b", text="say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND")
         self.refused("run", "a", "b", "--", text="say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND")
@@ -183,9 +185,9 @@ class Options(cli.Case):
             words = sum(([option, VALUES[option]] if option in VALUES else [option] for option in taken), [])
             none, nowhere = self.path("none.db"), self.path("no-origin.db")
             arguments = {"push": [none, nowhere], "lock": ["show", "file://" + none],
-                         "run": [nowhere, none, "--", "true"]}.get(command, [nowhere, none])
+                         "history": [nowhere], "run": [nowhere, none, "--", "true"]}.get(command, [nowhere, none])
             result = self.lockstep(command, *words, *arguments)
-            self.assert_status(result, 0 if command in ("lock", "status") else "NO_DATABASE")
+            self.assert_status(result, 0 if command in ("lock", "status", "history") else "NO_DATABASE")
 
     def test_files_whose_names_begin_with_a_dash(self):
         self.assert_status(self.lockstep("pull", "--", self.origin, "-local.db", cwd=self.folder), 0)
