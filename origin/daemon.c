@@ -102,7 +102,8 @@ static int load(struct daemon *daemon, struct error *error)
     if (rc == 0)
         rc = tls_context_new_server(&context, &tls, error);
     if (rc == 0 && daemon->house.roster == NULL) {
-        daemon->house.roster = roster_new(access, daemon->options->max_per_client);
+        daemon->house.roster = roster_new(access, daemon->options->max_per_client,
+                                           (daemon->options->max_connections + 1) / 2);
         rc = daemon->house.roster == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : 0;
     } else if (rc == 0) {
         roster_replace_take(daemon->house.roster, access);

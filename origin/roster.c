@@ -16,9 +16,10 @@ struct roster {
     struct access *access; /* owned */
     struct roster_entry *first;
     unsigned per_client;
+    unsigned places;
 };
 
-struct roster *roster_new(struct access *access, unsigned per_client)
+struct roster *roster_new(struct access *access, unsigned per_client, unsigned places)
 {
     struct roster *roster = calloc(1, sizeof(*roster));
 
@@ -27,6 +28,7 @@ struct roster *roster_new(struct access *access, unsigned per_client)
     uv_mutex_init(&roster->mutex);
     roster->access = access;
     roster->per_client = per_client;
+    roster->places = places;
     return roster;
 }
 
@@ -48,17 +50,37 @@ void roster_replace_take(struct roster *roster, struct access *access)
     uv_mutex_unlock(&roster->mutex);
 }
 
-static unsigned count(const struct roster *roster, const char *who)
+/* Guests of that name that do not stand in line. */
+static unsigned count_guests(const struct roster *roster, const char *who)
 {
     unsigned found = 0;
 
     for (const struct roster_entry *entry = roster->first; entry != NULL; entry = entry->next)
-        found += strcmp(entry->who, who) == 0;
+        found += !entry->is_place && strcmp(entry->who, who) == 0;
     return found;
 }
 
+/* Those of all names that do. */
+static unsigned count_places(const struct roster *roster)
+{
+    unsigned found = 0;
+
+    for (const struct roster_entry *entry = roster->first; entry != NULL; entry = entry->next)
+        found += entry->is_place;
+    return found;
+}
+
+static int check_room(const struct roster *roster, const struct roster_entry *entry, struct error *error)
+{
+    if (entry->is_place && count_places(roster) >= roster->places)
+        return error_set(error, ERR_TRY_LATER, "%u runs stand in line at this origin already", roster->places);
+    if (!entry->is_place && count_guests(roster, entry->who) >= roster->per_client)
+        return error_set(error, ERR_TRY_LATER, "%s has %u connections to this origin already", entry->who, roster->per_client);
+    return 0;
+}
+
 int roster_enter(struct roster *roster, struct roster_entry *entry, struct tls_peer *peer, const char *token,
-                 struct error *error)
+                 int is_place, struct error *error)
 {
     int rc;
 
@@ -66,14 +88,13 @@ int roster_enter(struct roster *roster, struct roster_entry *entry, struct tls_p
     rc = access_identify(roster->access, token, peer, error);
     if (rc == 0) {
         snprintf(entry->who, sizeof(entry->who), "%s", peer->names[0]);
-        if (count(roster, entry->who) >= roster->per_client) {
-            rc = error_set(error, ERR_TRY_LATER, "%s has %u connections to this origin already", entry->who,
-                           roster->per_client);
-        } else {
-            entry->next = roster->first;
-            roster->first = entry;
-            entry->is_in = 1;
-        }
+        entry->is_place = is_place;
+        rc = check_room(roster, entry, error);
+    }
+    if (rc == 0) {
+        entry->next = roster->first;
+        roster->first = entry;
+        entry->is_in = 1;
     }
     uv_mutex_unlock(&roster->mutex);
     return rc;

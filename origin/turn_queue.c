@@ -1,6 +1,6 @@
 /*
- * A line is a list of tickets at one database; the first of it has the turn. The first ones of all lines are a list, too, so nothing
- * is allocated and nothing can fail.
+ * A line is a list of tickets at one database; the first of it has the turn. The first ones of all
+ * lines are a list, too, so nothing is allocated and nothing can fail.
  */
 #include "origin/turn_queue.h"
 
@@ -16,7 +16,7 @@ struct turn_queue {
     uv_mutex_t mutex;
     uv_async_t async;
     struct turn_ticket *lines; /* the first ticket of each */
-    uint64_t changes;          /* since the queue was made; places hold as long as it stands still */
+    uint64_t changes; /* since the queue was made; places hold as long as it stands still */
 };
 
 /* Tell one ticket whose turn has come, if there is one. Returns whether there was. */
@@ -25,7 +25,8 @@ static int tell_next(struct turn_queue *queue)
     struct turn_ticket *ticket;
 
     uv_mutex_lock(&queue->mutex);
-    for (ticket = queue->lines; ticket != NULL && ticket->state != TURN_GRANTED; ticket = ticket->next_line)
+    for (ticket = queue->lines; ticket != NULL && ticket->state != TURN_GRANTED;
+         ticket = ticket->next_line)
         ;
     if (ticket != NULL)
         ticket->state = TURN_IN;
@@ -73,7 +74,8 @@ static struct turn_ticket **find_line(struct turn_queue *queue, const char *path
 {
     struct turn_ticket **spot;
 
-    for (spot = &queue->lines; *spot != NULL && strcmp((*spot)->path, path) != 0; spot = &(*spot)->next_line)
+    for (spot = &queue->lines; *spot != NULL && strcmp((*spot)->path, path) != 0;
+         spot = &(*spot)->next_line)
         ;
     return spot;
 }
@@ -88,7 +90,8 @@ static void put_in_line(struct turn_queue *queue, struct turn_ticket *ticket, ui
     ticket->next = ticket->next_line = NULL;
     ticket->place_at = 0;
     if (*spot != NULL) {
-        for (spot = &(*spot)->next; *spot != NULL && (*spot)->since <= ticket->since; spot = &(*spot)->next)
+        for (spot = &(*spot)->next; *spot != NULL && (*spot)->since <= ticket->since;
+             spot = &(*spot)->next)
             ;
         ticket->next = *spot;
     }
@@ -142,7 +145,8 @@ static uint32_t count_place(struct turn_queue *queue, const struct turn_ticket *
     uint32_t place = 0;
 
     if (ticket->state == TURN_WAITING) {
-        for (const struct turn_ticket *other = *find_line(queue, ticket->path); other != ticket; other = other->next)
+        for (const struct turn_ticket *other = *find_line(queue, ticket->path); other != ticket;
+             other = other->next)
             place++;
     }
     return place;

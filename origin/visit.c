@@ -125,7 +125,8 @@ static int hear_open(struct visit *visit, const struct message *message, struct 
 
     if (message->type != MESSAGE_OPEN)
         return error_set(error, ERR_AUTH, "%s said %s before it said who it is", visit->address, message_name(message->type));
-    rc = roster_enter(visit->house->roster, &visit->entry, &visit->peer, message->open.token, error);
+    rc = roster_enter(visit->house->roster, &visit->entry, &visit->peer, message->open.token,
+                      (message->open.flags & OPEN_LINE) != 0, error);
     if (rc == ERR_AUTH)
         return error_wrap(error, "%s was not let in", visit->address);
     snprintf(visit->instance, sizeof(visit->instance), "%s", message->open.instance);

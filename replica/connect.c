@@ -96,17 +96,33 @@ static int connect_ssh(struct uv_loop_s *loop, const struct endpoint *endpoint, 
     return rc;
 }
 
+/* The daemon that endpoint and options name. */
+static struct daemon_link_options daemon_of(const struct endpoint *endpoint, const struct connect_options *options)
+{
+    return (struct daemon_link_options){.host = endpoint->host,
+                                        .port = options->port > 0 ? options->port : endpoint->port,
+                                        .database = endpoint->path,
+                                        .instance = options->instance,
+                                        .tls = {options->ca, options->pin, options->cert, options->key},
+                                        .token_file = options->token_file,
+                                        .timeout_ms = options->connect_timeout_ms};
+}
+
 static int connect_tls(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
                        const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error)
 {
-    const struct daemon_link_options daemon = {.host = endpoint->host,
-                                               .port = options->port > 0 ? options->port : endpoint->port,
-                                               .database = endpoint->path,
-                                               .instance = options->instance,
-                                               .tls = {options->ca, options->pin, options->cert, options->key},
-                                               .token_file = options->token_file,
-                                               .timeout_ms = options->connect_timeout_ms};
+    const struct daemon_link_options daemon = daemon_of(endpoint, options);
 
+    return daemon_link_new(loop, callbacks, user, &daemon, link, error);
+}
+
+int connect_to_line(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options, uint64_t waited_ms,
+                    const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error)
+{
+    struct daemon_link_options daemon = daemon_of(endpoint, options);
+
+    daemon.is_line = 1;
+    daemon.waited_ms = waited_ms;
     return daemon_link_new(loop, callbacks, user, &daemon, link, error);
 }
 

@@ -38,4 +38,8 @@ struct connect_options {
 int connect_start(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options,
                   const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error);
 
+/* The same for a link that is a place in a daemon's line of runs, after waited_ms in it. endpoint: one of kind ENDPOINT_TLS. */
+int connect_to_line(struct uv_loop_s *loop, const struct endpoint *endpoint, const struct connect_options *options, uint64_t waited_ms,
+                    const struct link_callbacks *callbacks, void *user, struct link **link, struct error *error);
+
 #endif

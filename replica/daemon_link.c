@@ -51,6 +51,8 @@ static int send_open(struct link *link, const struct daemon_link_options *option
     snprintf(open->software, sizeof(open->software), "lockstep %s", LOCKSTEP_VERSION);
     snprintf(open->name, sizeof(open->name), "%s", options->database);
     snprintf(open->instance, sizeof(open->instance), "%s", options->instance != NULL ? options->instance : "");
+    open->flags = options->is_line ? OPEN_LINE : 0;
+    open->waited = options->waited_ms;
     if (rc == 0 && options->token_file != NULL)
         rc = read_token(options->token_file, open->token, sizeof(open->token), error);
     if (rc == 0)

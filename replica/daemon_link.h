@@ -18,6 +18,8 @@ struct daemon_link_options {
     int port;               /* 0: the usual one */
     const char *database;   /* its name at the origin */
     const char *instance;   /* who asks, for the origin's log */
+    int is_line;            /* it is to be a place in the line of runs (PROTOCOL.md) */
+    uint64_t waited_ms;     /* then: for how long there was one already */
     struct tls_client_options tls;
     const char *token_file; /* its first line is the token; NULL: none */
     uint64_t timeout_ms;    /* link_tls.h */

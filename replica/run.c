@@ -21,22 +21,21 @@
 
 #include <uv.h>
 
-#include "lockstore/lock.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/link/endpoint.h"
-#include "protocol/page/database.h"
-#include "protocol/page/database_copy.h"
 #include "replica/copy_guard.h"
 #include "replica/job.h"
 #include "replica/progress.h"
 #include "replica/report.h"
 #include "replica/report_json.h"
+#include "replica/run_lock.h"
 #include "replica/run_view.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
 #include "replica/transfer_progress.h"
+#include "replica/unpushed.h"
 
 /* A link that broke is tried again: a push is the same push by its id, and the origin's guards decide. */
 #define LINK_ATTEMPTS  4
@@ -57,7 +56,8 @@ struct run {
     uv_timer_t timer;              /* between attempts to reach the origin */
     int guard;                     /* descriptor that keeps other runs from this copy; -1: not taken */
     uint64_t guard_until;          /* when waiting for them ends */
-    struct lock *lock;             /* NULL for none */
+    struct run_lock *lock;         /* NULL for none */
+    uint32_t place;                /* in the line at the origin; 0: none */
     struct transfer *transfer;     /* at work */
     struct job *job;               /* at work */
     enum stage stage;
@@ -140,26 +140,6 @@ static void start_transfer(struct run *run, enum transfer_kind kind, void (*on_e
     }
 }
 
-/* Keep what an earlier run left unpushed beside the database, before the pull replaces it. */
-static int keep_unpushed(struct run *run, struct error *error)
-{
-    struct database *db;
-    char stamp[32];
-    char path[4200];
-    int rc = database_open(&db, run->local, 0, run->sync.timeout_ms, error);
-
-    if (rc != 0)
-        return rc;
-    clock_format_utc(clock_wall_seconds(), stamp, sizeof(stamp));
-    snprintf(path, sizeof(path), "%s.unpushed-%s", run->local, stamp);
-    rc = database_copy(db, path, error);
-    database_free(db);
-    if (rc != 0)
-        return error_wrap(error, "keeping the unpushed changes of %s", run->local);
-    log_line(LOG_WARNING, "%s had changes that were never pushed; they are kept in %s", run->local, path);
-    return 0;
-}
-
 static void next_job(struct run *run);
 
 static void on_pulled(void *user, const struct transfer_outcome *outcome)
@@ -180,10 +160,10 @@ static void on_pulled(void *user, const struct transfer_outcome *outcome)
         log_line(LOG_WARNING, "the origin has seen token %llu: the lock object was deleted meanwhile; taking a higher token",
                  (unsigned long long)outcome->fence_token);
         run->stage = LOCKING;
-        lock_raise(run->lock, outcome->fence_token);
+        run_lock_raise(run->lock, outcome->fence_token);
         return;
     }
-    if (error.code == ERR_UNPUSHED && !run->sync.discard && keep_unpushed(run, &error) == 0) {
+    if (error.code == ERR_UNPUSHED && !run->sync.discard && unpushed_keep(run->local, run->sync.timeout_ms, &error) == 0) {
         run->sync.discard = 1;
         next_pull(run);
         return;
@@ -295,6 +275,15 @@ static void on_waiting(void *user, const struct lock_holder *holder)
              holder->host[0] != '\0' ? " on " : "", holder->host, (unsigned long long)holder->token);
 }
 
+static void on_place(void *user, uint32_t place)
+{
+    struct run *run = user;
+
+    run->place = place;
+    if (place > 0)
+        log_line(LOG_INFO, "waiting, place %u in the origin's line for the lock", place);
+}
+
 static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE])
 {
     struct run *run = user;
@@ -380,7 +369,7 @@ static void next_release(struct run *run)
     run->stage = RELEASING;
     uv_timer_stop(&run->timer);
     if (run->lock != NULL && run->lock_is_ours)
-        lock_release(run->lock);
+        run_lock_release(run->lock);
     else
         finish(run);
 }
@@ -403,6 +392,8 @@ static void on_look(void *user, struct progress_view *view)
     case LOCKING:
         if (run->lock == NULL)
             run_view_waiting(run->local, view);
+        else if (run->place > 0)
+            run_view_in_line(run->place, view);
         else
             run_view_locking(run->lock_url, run->holder_seen > 0 ? &run->holder : NULL, clock_monotonic_ms() - run->holder_seen, view);
         break;
@@ -441,7 +432,7 @@ static void finish(struct run *run)
     copy_guard_release(run->guard);
     run->guard = -1;
     if (run->lock != NULL)
-        lock_close(run->lock, on_lock_closed, run);
+        run_lock_close(run->lock, on_lock_closed, run);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
     uv_close((uv_handle_t *)&run->timer, NULL);
@@ -480,7 +471,7 @@ static void on_signal(uv_signal_t *handle, int signal)
         transfer_cancel(run->transfer, &error);
     else if (run->stage == LOCKING && run->lock != NULL) {
         run->stage = RELEASING;
-        lock_release(run->lock);
+        run_lock_release(run->lock);
     } else {
         next_release(run);
     }
@@ -503,47 +494,23 @@ static int start_signals(struct run *run, struct error *error)
     return 0;
 }
 
-/* The lock that is meant where none was given: beside a local origin, a file:// one; for a remote one, none. */
-static int choose_lock_url(struct run *run, struct error *error)
-{
-    const struct settings *settings = run->settings;
-    char *real;
-
-    if (settings->lock_url != NULL) {
-        snprintf(run->lock_url, sizeof(run->lock_url), "%s", settings->lock_url);
-        return 0;
-    }
-    if (run->origin.kind != ENDPOINT_LOCAL) {
-        log_line(LOG_WARNING, "no --lock URL: nothing keeps another run from making this one's push stale");
-        return 0;
-    }
-    real = realpath(run->origin.path, NULL);
-    if (real == NULL)
-        return error_set(error, ERR_NO_DATABASE, "there is no database at %s; make it, or push one there first", run->origin.path);
-    snprintf(run->lock_url, sizeof(run->lock_url), "file://%s.lock", real);
-    free(real);
-    return 0;
-}
-
 static int start_lock(struct run *run, struct error *error)
 {
-    static const struct lock_callbacks callbacks = {on_waiting, on_acquired, on_doubtful, on_lock_failed, on_released};
     const struct settings *settings = run->settings;
-    struct lock_options options = {.instance = settings->sync.instance,
-                                   .timeout_ms = settings->lock_timeout_ms,
-                                   .wait_ms = settings->lock_wait_ms};
-    int rc;
+    const struct run_lock_options options = {.url = run->lock_url,
+                                             .lock = {.instance = settings->sync.instance,
+                                                      .timeout_ms = settings->lock_timeout_ms,
+                                                      .wait_ms = settings->lock_wait_ms},
+                                             .origin = &run->origin,
+                                             .connect = &settings->connect,
+                                             .callbacks = {on_waiting, on_acquired, on_doubtful, on_lock_failed, on_released},
+                                             .on_place = on_place,
+                                             .user = run};
 
-    if (run->lock_url[0] == '\0') {
-        next_pull(run);
-        return 0;
-    }
-    rc = lock_new(&run->lock, &run->loop, run->lock_url, &options, &callbacks, run, error);
-    if (rc == 0) {
-        log_line(LOG_INFO, "acquiring the lock %s", run->lock_url);
-        lock_acquire(run->lock);
-    }
-    return rc;
+    if (run->lock_url[0] != '\0')
+        return run_lock_new(&run->lock, &run->loop, &options, error);
+    next_pull(run);
+    return 0;
 }
 
 /* Other runs on this copy come first, and jobs that outlived theirs; then the lock is taken, which we would else hold for nothing. */
@@ -609,7 +576,7 @@ int command_run(const struct settings *settings)
     start_progress(&run);
     rc = start_signals(&run, &error);
     if (rc == 0)
-        rc = choose_lock_url(&run, &error);
+        rc = run_lock_choose_url(&run.origin, settings->lock_url, run.lock_url, sizeof(run.lock_url), &error);
     if (rc == 0) {
         run.guard_until = clock_monotonic_ms() + settings->lock_wait_ms;
         take_copy(&run);

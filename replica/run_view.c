@@ -28,6 +28,12 @@ void run_view_locking(const char *url, const struct lock_holder *holder, uint64_
                  progress_render_time((uint64_t)holder->age_ms + seen_ms, age));
 }
 
+void run_view_in_line(uint32_t place, struct progress_view *view)
+{
+    view->phase = "locking";
+    snprintf(view->doing, sizeof(view->doing), "waiting, place %u in the origin's line for the lock", place);
+}
+
 void run_view_pause(const char *doing, struct progress_view *view)
 {
     view->phase = "pausing";

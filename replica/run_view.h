@@ -13,6 +13,9 @@ void run_view_waiting(const char *local, struct progress_view *view);
 /* Taking the lock; holder: who was seen to have it, seen_ms ago; NULL: nobody was. */
 void run_view_locking(const char *url, const struct lock_holder *holder, uint64_t seen_ms, struct progress_view *view);
 
+/* In the line at the origin. */
+void run_view_in_line(uint32_t place, struct progress_view *view);
+
 /* Before another attempt to reach the origin. */
 void run_view_pause(const char *doing, struct progress_view *view);
 

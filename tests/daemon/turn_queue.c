@@ -34,7 +34,8 @@ static void test_turns(void **state)
 
     (void)state;
     for (int i = 0; i < TICKETS; i++)
-        tickets[i] = (struct turn_ticket){.path = i == 3 ? "/other" : "/one", .on_turn = on_turn, .user = names[i]};
+        tickets[i] = (struct turn_ticket){
+            .path = i == 3 ? "/other" : "/one", .on_turn = on_turn, .user = names[i]};
     assert_int_equal(turn_queue_enter(queue, &tickets[0], 0), 1);
     assert_int_equal(turn_queue_enter(queue, &tickets[0], 0), 1);
     assert_int_equal(turn_queue_enter(queue, &tickets[1], 0), 0);
@@ -62,7 +63,8 @@ static void test_turns(void **state)
     assert_int_equal(turn_queue_place(queue, &tickets[1]), 0);
     assert_int_equal(turn_queue_enter(queue, &tickets[1], 0), 1);
 
-    /* The next one's turn is granted, and he goes before he is told: then it is the turn of the one behind. */
+    /* The next one's turn is granted, and he goes before he is told: then it is the turn of the one
+     * behind. */
     assert_int_equal(turn_queue_enter(queue, &tickets[0], 0), 0);
     turn_queue_leave(queue, &tickets[1]);
     turn_queue_leave(queue, &tickets[4]);
@@ -95,7 +97,8 @@ static void enter_crowd(void)
     order_count = 0;
     for (int i = 0; i < MANY; i++) {
         crowd[i].number = i;
-        crowd[i].ticket = (struct turn_ticket){.path = "/one", .on_turn = on_crowd_turn, .user = &crowd[i]};
+        crowd[i].ticket =
+            (struct turn_ticket){.path = "/one", .on_turn = on_crowd_turn, .user = &crowd[i]};
         assert_int_equal(turn_queue_enter(queue, &crowd[i].ticket, 0), i == 0);
         assert_int_equal(turn_queue_place(queue, &crowd[i].ticket), i);
     }
@@ -115,7 +118,8 @@ static void test_crowd_in_order(void **state)
     }
 }
 
-/* Every third goes while it waits, and every fourth just when its turn was granted, before it is told. */
+/* Every third goes while it waits, and every fourth just when its turn was granted, before it is
+ * told. */
 static void test_crowd_with_deserters(void **state)
 {
     int expected[MANY];
@@ -146,7 +150,8 @@ static void test_crowd_with_deserters(void **state)
     assert_memory_equal(order, expected, (size_t)count * sizeof(int));
 }
 
-/* Those that come back, after the daemon was started anew or a link was lost, stand where they stood. */
+/* Those that come back, after the daemon was started anew or a link was lost, stand where they
+ * stood. */
 static void test_those_who_waited_longer(void **state)
 {
     static char names[TICKETS][2] = {"a", "b", "c", "d", "e"};
