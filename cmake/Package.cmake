@@ -7,6 +7,6 @@ install(FILES README.md protocol/PROTOCOL.md DESTINATION ${CMAKE_INSTALL_DOCDIR}
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json")
 file(GLOB licence_files LICENSE* LICENCE* COPYING* copyright)
 install(FILES ${licence_files} DESTINATION ${CMAKE_INSTALL_DOCDIR})
-# Where systemd and sysusers look for what packages bring; an empty list installs nothing.
-file(GLOB systemd_units deploy/systemd/*.service deploy/systemd/*.socket)
-install(FILES ${systemd_units} DESTINATION lib/systemd/system)
+# Where systemd looks for what packages bring. The service names the program where it is installed.
+configure_file(deploy/systemd/lockstep-origin.service.in lockstep-origin.service @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/lockstep-origin.service deploy/systemd/lockstep-origin.socket DESTINATION lib/systemd/system)

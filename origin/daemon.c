@@ -7,6 +7,8 @@
 
 #include "origin/bell.h"
 #include "origin/guest.h"
+#include "origin/metrics.h"
+#include "origin/monitor.h"
 #include "origin/loop_watch.h"
 #include "origin/memory_budget.h"
 #include "origin/notify.h"
@@ -29,6 +31,7 @@ struct daemon {
     struct memory_budget *budget;
     struct scan_cache *scans;
     struct listeners *listeners;
+    struct monitor *monitor;
     struct tls_context *context; /* for connections that come */
     struct visit_house house;
     struct guest *guests;        /* the last that came is the first */
@@ -75,8 +78,10 @@ static void on_connection(uv_stream_t *listener, void *user)
         listeners_defer(daemon->listeners, listener);
         return;
     }
+    metrics_connection_opened(daemon->house.metrics);
     if (guest_new(&guest, listener, &options, &error) != 0) {
         log_line(LOG_ERROR, "%s", error.text);
+        metrics_connection_closed(daemon->house.metrics, error.code);
         listeners_defer(daemon->listeners, listener);
         return;
     }
@@ -122,10 +127,12 @@ static void reload(struct daemon *daemon)
 {
     struct error error;
 
+    notify_systemd_of_reload();
     if (load(daemon, &error) == 0)
         log_line(LOG_INFO, "certificate, key and lists were read again");
     else
         log_line(LOG_ERROR, "reloading: %s; what was read before stays in force", error.text);
+    notify_systemd("READY=1");
 }
 
 /* ---- stopping ---- */
@@ -137,6 +144,7 @@ static void finish_if_gone(struct daemon *daemon)
     turn_queue_close(daemon->house.pushes);
     turn_queue_close(daemon->house.runs);
     bell_close(daemon->bell);
+    monitor_close(daemon->monitor);
     loop_watch_close(daemon->watch);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
@@ -158,6 +166,7 @@ static void stop(struct daemon *daemon)
         return;
     daemon->is_stopping = 1;
     notify_systemd("STOPPING=1");
+    monitor_set_stopping(daemon->monitor);
     error_set(&error, ERR_TRY_LATER, "the origin is being stopped; try again in a moment");
     listeners_close(daemon->listeners, listeners_closed, daemon);
     for (struct guest *guest = daemon->guests; guest != NULL; guest = guest_links(guest)->next)
@@ -217,6 +226,31 @@ static int make_house(struct daemon *daemon, struct error *error)
     return 0;
 }
 
+/* What counts and looks after what. */
+static int start_monitor(struct daemon *daemon, struct error *error)
+{
+    const struct monitor_options options = {.http = daemon->options->http,
+                                            .stuck_ms = daemon->options->stuck_ms,
+                                            .catalog = &daemon->options->catalog,
+                                            .scans = daemon->scans,
+                                            .budget = daemon->budget};
+    int rc = monitor_new(&daemon->monitor, &daemon->loop, &options, error);
+
+    if (rc != 0)
+        return rc;
+    daemon->house.metrics = monitor_metrics(daemon->monitor);
+    daemon->house.health = monitor_health(daemon->monitor);
+    daemon->house.databases = monitor_databases(daemon->monitor);
+    return 0;
+}
+
+static void tell_ready(struct daemon *daemon)
+{
+    monitor_watch(daemon->monitor, daemon->listeners, daemon->watch);
+    notify_systemd("READY=1");
+    log_line(LOG_INFO, "ready");
+}
+
 int daemon_run(const struct daemon_options *options, struct error *error)
 {
     struct daemon daemon = {.options = options, .house = {.catalog = &options->catalog, .session = options->session}};
@@ -231,18 +265,19 @@ int daemon_run(const struct daemon_options *options, struct error *error)
         rc = listeners_new(&daemon.listeners, &daemon.loop, on_connection, &daemon, error);
     if (daemon.listeners != NULL) {
         watch_signals(&daemon);
-        rc = listen_everywhere(&daemon, error);
-        if (rc != 0)
-            stop(&daemon);
-        else
-            notify_systemd("READY=1");
+        rc = start_monitor(&daemon, error);
         if (rc == 0)
-            log_line(LOG_INFO, "ready");
+            rc = listen_everywhere(&daemon, error);
+        if (rc == 0)
+            tell_ready(&daemon);
+        else
+            stop(&daemon);
         uv_run(&daemon.loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&daemon.loop);
     scan_cache_free(daemon.scans);
     memory_budget_free(daemon.budget);
+    monitor_free(daemon.monitor);
     roster_free(daemon.house.roster);
     tls_context_free(daemon.context);
     return rc;

@@ -29,6 +29,8 @@ struct daemon_options {
     uint64_t handshake_timeout_ms;
     uint64_t idle_timeout_ms;
     uint64_t max_memory;               /* bytes: for page hashes and streams that the sessions share */
+    const char *http;                  /* where /healthz and /metrics are; NULL: nowhere */
+    uint64_t stuck_ms;                 /* work of a worker that takes longer makes the daemon unhealthy */
 };
 
 /* Serve. Returns when it is stopped; 0, or the error that kept it from starting. */

@@ -180,8 +180,10 @@ static void deadline_closed_cb(uv_handle_t *handle)
     struct guest *guest = handle->data;
 
     /* Where guest_new failed nobody came. */
-    if (guest->options.on_gone != NULL)
+    if (guest->options.on_gone != NULL) {
         log_end(guest);
+        visit_set_over(guest->visit, guest->end.code, guest->stats.sent, guest->stats.received);
+    }
     visit_free(guest->visit);
     if (guest->options.on_gone != NULL)
         guest->options.on_gone(guest, guest->options.user);

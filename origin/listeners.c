@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include <uv.h>
 
+#include "origin/socket_address.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 
@@ -28,6 +28,8 @@ struct listener {
         uv_pipe_t pipe;
     } socket;
     int is_pending; /* a connection waits */
+    char path[108]; /* of a Unix socket that was made here; else "" */
+    ino_t inode;    /* of its file */
     struct listeners *all;
 };
 
@@ -137,6 +139,8 @@ static void remove_stale(const char *path)
 static int add_unix(struct listeners *listeners, const char *path, struct error *error)
 {
     struct listener *member;
+    struct stat status;
+    int rc;
 
     if (path[0] == '\0' || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return error_set(error, ERR_USAGE, "--listen unix:%s: a socket's path has 1 to 107 bytes", path);
@@ -144,30 +148,22 @@ static int add_unix(struct listeners *listeners, const char *path, struct error 
     if (member == NULL)
         return error->code;
     remove_stale(path);
-    return listen_now(member, uv_pipe_bind(&member->socket.pipe, path), path, error);
+    rc = listen_now(member, uv_pipe_bind(&member->socket.pipe, path), path, error);
+    if (rc == 0 && stat(path, &status) == 0) {
+        snprintf(member->path, sizeof(member->path), "%s", path);
+        member->inode = status.st_ino;
+    }
+    return rc;
 }
 
 int listeners_add(struct listeners *listeners, const char *address, struct error *error)
 {
-    const char *colon = strrchr(address, ':');
     struct sockaddr_storage numbers;
     struct listener *member;
-    char host[64] = "";
-    char *end = NULL;
-    size_t len;
-    long port;
 
     if (strncmp(address, "unix:", 5) == 0)
         return add_unix(listeners, address + 5, error);
-    port = colon != NULL ? strtol(colon + 1, &end, 10) : 0;
-    len = colon != NULL ? (size_t)(colon - address) : 0;
-    if (len >= 2 && address[0] == '[' && address[len - 1] == ']' && len - 2 < sizeof(host))
-        snprintf(host, sizeof(host), "%.*s", (int)len - 2, address + 1);
-    else if (len < sizeof(host))
-        snprintf(host, sizeof(host), "%.*s", (int)len, address);
-    if (end == NULL || *end != '\0' || port < 1 || port > 65535 ||
-        (uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)&numbers) != 0 &&
-         uv_ip4_addr(host, (int)port, (struct sockaddr_in *)&numbers) != 0))
+    if (socket_address_read(address, &numbers) != 0)
         return error_set(error, ERR_USAGE, "--listen: \"%s\" is none of ADDRESS:PORT, [IPv6 ADDRESS]:PORT and unix:PATH", address);
     member = next_member(listeners, 1, error);
     if (member == NULL)
@@ -207,6 +203,36 @@ int listeners_add_inherited(struct listeners *listeners, unsigned *count, struct
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     return rc;
+}
+
+/* ---- looking after them ---- */
+
+/* Whether connections can still come to the member. */
+static int can_be_reached(const struct listener *member)
+{
+    struct stat status;
+    socklen_t len = sizeof(int);
+    int listens = 0;
+    uv_os_fd_t fd;
+
+    if (uv_fileno(&member->socket.handle, &fd) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens)
+        return 0;
+    /* A Unix socket is found by its file alone. */
+    return member->path[0] == '\0' ||
+           (stat(member->path, &status) == 0 && status.st_ino == member->inode);
+}
+
+int listeners_check(const struct listeners *listeners, struct error *error)
+{
+    for (unsigned i = 0; i < listeners->count; i++) {
+        const struct listener *member = &listeners->members[i];
+
+        if (!can_be_reached(member))
+            return error_set(error, ERR_IO, "nobody can connect any more: %s%s is gone",
+                             member->path[0] != '\0' ? "the socket " : "a listening socket", member->path);
+    }
+    return 0;
 }
 
 /* ---- closing ---- */

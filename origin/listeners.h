@@ -32,6 +32,9 @@ void listeners_defer(struct listeners *listeners, struct uv_stream_s *listener);
 /* Have on_connection called again for connections that were deferred. */
 void listeners_retry(struct listeners *listeners);
 
+/* Whether connections can come to each of them. ERR_IO naming one to which they cannot. */
+int listeners_check(const struct listeners *listeners, struct error *error);
+
 /* Stop listening, and free; on_closed comes later. */
 void listeners_close(struct listeners *listeners, void (*on_closed)(void *user), void *user);
 

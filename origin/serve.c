@@ -32,6 +32,8 @@ enum {
     TIMEOUT,
     LEVEL,
     HISTORY,
+    HTTP,
+    STUCK,
     LOG_FORMAT,
     VERBOSE,
     HELP
@@ -55,6 +57,8 @@ const struct option serve_options[] = {
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
     [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none", "3", 0},
     [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB", NULL, 0},
+    [HTTP] = {"http", "ADDRESS", "127.0.0.1:9091 or [::]:9091: /healthz and /metrics, unencrypted, for anybody who can connect", NULL, 0},
+    [STUCK] = {"stuck-after", "TIME", "a worker that is at one thing for longer makes /healthz say 503", "5m", 0},
     [LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr", "text", 0},
     [VERBOSE] = {"v|verbose", NULL, "say on stderr what is done", NULL, OPTION_REPEATS},
     [HELP] = {"h|help|?", NULL, "print this", NULL, OPTION_ALONE},
@@ -129,6 +133,7 @@ static int read_option(struct settings *settings, int row, const char *value, st
                             [CLIENT_CA] = &daemon->tls.client_ca,
                             [TOKENS] = &daemon->access.tokens_file,
                             [ALLOW_FILE] = &daemon->access.rules_file,
+                            [HTTP] = &daemon->http,
                             [HELP] = NULL};
     long number = 0;
     int rc;
@@ -156,6 +161,8 @@ static int read_option(struct settings *settings, int row, const char *value, st
         return read_duration("handshake-timeout", value, &daemon->handshake_timeout_ms, error);
     case IDLE:
         return read_duration("idle-timeout", value, &daemon->idle_timeout_ms, error);
+    case STUCK:
+        return read_duration("stuck-after", value, &daemon->stuck_ms, error);
     case LOG_FORMAT:
         if (log_read_format(value, &settings->log_format) != 0)
             return error_set(error, ERR_USAGE, "--log-format: \"%s\" is neither text nor json", value);

@@ -189,6 +189,8 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
     hello->version = sidecar_version_of(&copy->book, copy->geometry.root);
     hello->geometry = copy->geometry;
     hello->fence_token = copy->book.fence.token;
+    session->report.version = hello->version;
+    session->report.fence_token = hello->fence_token;
     session_move(session, READY);
     return message_encode(&message, out, error);
 }
@@ -229,6 +231,7 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
         database_end(copy->db);
     if (rc != 0)
         return error_wrap(error, "fencing %s", copy->path);
+    session->report.is_fence_theirs = 1;
     session_move(session, GREETING);
     return 0;
 }
@@ -411,6 +414,16 @@ void session_free(struct session *session)
     free((char *)session->options.path);
     free((char *)session->options.lock_url);
     free(session);
+}
+
+const struct session_report *session_report(const struct session *session)
+{
+    return &session->report;
+}
+
+int session_is_done(const struct session *session)
+{
+    return session->stage == FINISHED;
 }
 
 struct party *session_party(struct session *session)

@@ -40,6 +40,20 @@ int session_new(struct session **session, const struct session_options *options,
 /* With scans: on the loop. */
 void session_free(struct session *session);
 
+/* What a session has found out and done, for metrics. Zero where it is not known, or none. */
+struct session_report {
+    uint64_t version;         /* of the database's content */
+    uint64_t replica_version; /* that the replica is known to hold */
+    uint64_t fence_token;     /* the highest that the database's fence has seen */
+    int is_fence_theirs;      /* the replica of this session came with it */
+};
+
+/* Lives as long as the session; not while a call of its party is at work. */
+const struct session_report *session_report(const struct session *session);
+
+/* Whether all is said and heard. */
+int session_is_done(const struct session *session);
+
 /* To be given to conversation_new; lives as long as the session. */
 struct party *session_party(struct session *session);
 

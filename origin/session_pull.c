@@ -69,6 +69,9 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
         rc = sidecar_observe(copy->sidecar, copy->geometry.root, &version, error);
     if (rc != 0)
         return rc;
+    session->report.version = version;
+    if (memcmp(pull->lineage, session->lineage, LINEAGE_SIZE) == 0)
+        session->report.replica_version = pull->version;
     fields = session_log_fields(session, "pull", version);
     log_event(LOG_INFO, &fields, "%s pulls version %llu of %s", pull->instance, (unsigned long long)version,
               copy->path);
@@ -119,6 +122,7 @@ int session_hear_receipt(struct session *session, const struct message_receipt *
 {
     const struct log_fields fields = session_log_fields(session, "arrived", receipt->version);
 
+    session->report.replica_version = receipt->version;
     log_event(LOG_INFO, &fields, "version %llu of %s arrived", (unsigned long long)receipt->version,
               session->copy.path);
     session_move(session, FINISHED);

@@ -21,6 +21,11 @@ static int speak_receipt(struct session *session, struct buffer *out, struct err
     memcpy(message.receipt.push_id, session->record.push_id, LINEAGE_SIZE);
     memcpy(message.receipt.root, session->record.new_root, ROOT_SIZE);
     message.receipt.version = session->record.version;
+    session->report.version = session->report.replica_version = session->record.version;
+    if (session->record.fence.token > 0) {
+        session->report.fence_token = session->record.fence.token;
+        session->report.is_fence_theirs = 1;
+    }
     session_move(session, FINISHED);
     return message_encode(&message, out, error);
 }

@@ -46,6 +46,7 @@ struct session {
     struct receiver *receiver;
     struct message_push push; /* the request at hand */
     struct push_record record;
+    struct session_report report;
 };
 
 /* The one way to another stage; also tells the party whose turn it is. */

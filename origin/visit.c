@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "origin/catalog.h"
-#include "origin/turn_queue.h"
+#include "origin/database_watch.h"
 #include "origin/roster.h"
+#include "origin/turn_queue.h"
+#include "origin/visit_book.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
@@ -23,6 +25,7 @@ struct visit {
     char instance[129];
     char database[129];
     struct roster_entry entry;
+    struct visit_book book;
     atomic_int is_known;
     char *path;              /* of the database, resolved; NULL before OPEN */
     struct session *session; /* NULL before OPEN, and on a link that is a place in the line of runs */
@@ -55,6 +58,7 @@ static int stand_in_line(struct visit *visit, const struct message_open *open, s
         return error_set(error, ERR_NOT_ALLOWED, "%s may not both pull and push %s, and `lockstep run` does both; the origin's --allow says who may",
                          visit->entry.who, open->name);
     visit->is_in_line = 1;
+    visit->book.queue = METRICS_QUEUE_RUN;
     visit->party.is_light = 1;
     visit->party.status = turn_queue_enter(visit->house->runs, &visit->ticket, open->waited) ? PARTY_SPEAKS : PARTY_LINGERS;
     return 0;
@@ -81,6 +85,11 @@ static int speak_turn(struct visit *visit, struct buffer *out, struct error *err
     return message_encode(&message, out, error);
 }
 
+static int waits(struct visit *visit)
+{
+    return turn_queue_place(queue_of(visit), &visit->ticket) > 0;
+}
+
 /* ---- OPEN ---- */
 
 /* Make the session with the database. Who asks is known, and is told what is wrong. */
@@ -104,6 +113,8 @@ static int open_database(struct visit *visit, const struct message_open *open, s
                                            .client = visit->entry.who,
                                            .instance = visit->instance,
                                            .peer = visit->address};
+    visit_book_open(&visit->book, &options.names);
+    database_watch_add(visit->house->databases, visit->path, DATABASE_WATCH_SEEN);
     options.may_pull = visit->entry.may_pull;
     options.may_push = visit->entry.may_push;
     options.on_wake = visit->ticket.on_turn;
@@ -151,9 +162,8 @@ static int hear_waiting_push(struct visit *visit, struct buffer *out, struct err
     return mirror(visit, rc);
 }
 
-static int hear(struct party *party, const struct message *message, struct buffer *out, struct error *error)
+static int hear_now(struct visit *visit, const struct message *message, struct buffer *out, struct error *error)
 {
-    struct visit *visit = (struct visit *)party;
     struct party *session;
     int rc;
 
@@ -173,9 +183,8 @@ static int hear(struct party *party, const struct message *message, struct buffe
     return mirror(visit, session->methods->hear(session, message, out, error));
 }
 
-static int speak(struct party *party, struct buffer *out, struct error *error)
+static int speak_now(struct visit *visit, struct buffer *out, struct error *error)
 {
-    struct visit *visit = (struct visit *)party;
     struct party *session;
 
     if (visit->is_in_line)
@@ -184,6 +193,30 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
         return hear_waiting_push(visit, out, error);
     session = session_party(visit->session);
     return mirror(visit, session->methods->speak(session, out, error));
+}
+
+static int hear(struct party *party, const struct message *message, struct buffer *out, struct error *error)
+{
+    struct visit *visit = (struct visit *)party;
+    size_t from = out->len;
+    int rc;
+
+    visit_book_begin(&visit->book);
+    rc = hear_now(visit, message, out, error);
+    visit_book_end(&visit->book, message, out, from, visit->session, waits(visit), rc);
+    return rc;
+}
+
+static int speak(struct party *party, struct buffer *out, struct error *error)
+{
+    struct visit *visit = (struct visit *)party;
+    size_t from = out->len;
+    int rc;
+
+    visit_book_begin(&visit->book);
+    rc = speak_now(visit, out, error);
+    visit_book_end(&visit->book, NULL, out, from, visit->session, waits(visit), rc);
+    return rc;
 }
 
 int visit_new(struct visit **visit, const struct visit_house *house, void (*on_turn)(void *user),
@@ -197,6 +230,8 @@ int visit_new(struct visit **visit, const struct visit_house *house, void (*on_t
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->party = (struct party){.methods = &methods, .status = PARTY_LISTENS, .is_mute = 1};
     new->house = house;
+    new->book.metrics = house->metrics;
+    new->book.health = house->health;
     new->ticket.on_turn = on_turn;
     new->ticket.user = user;
     *visit = new;
@@ -219,6 +254,11 @@ void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char
 {
     snprintf(visit->address, sizeof(visit->address), "%s", address);
     visit->peer = *peer;
+}
+
+void visit_set_over(struct visit *visit, int code, uint64_t sent, uint64_t received)
+{
+    visit_book_close(&visit->book, code, sent, received);
 }
 
 void visit_log_fields(const struct visit *visit, struct log_fields *fields)

@@ -14,8 +14,11 @@
 #include "origin/session.h"
 
 struct catalog;
+struct database_watch;
 struct error;
+struct health;
 struct log_fields;
+struct metrics;
 struct party;
 struct turn_queue;
 struct roster;
@@ -28,6 +31,9 @@ struct visit_house {
     struct roster *roster;
     struct turn_queue *pushes; /* one push at a time goes into a database */
     struct turn_queue *runs;   /* one run at a time asks the lock's store */
+    struct metrics *metrics;          /* these three: NULL where nobody wants to know */
+    struct health *health;
+    struct database_watch *databases;
     struct session_options session; /* path and rights are filled in for each */
 };
 
@@ -46,6 +52,9 @@ void visit_set_peer(struct visit *visit, const struct tls_peer *peer, const char
 
 /* Who it is, as far as that is known, for a line of the log. While no job is at work. */
 void visit_log_fields(const struct visit *visit, struct log_fields *fields);
+
+/* It is over: with this code, after this many bytes. On the loop, before visit_free. */
+void visit_set_over(struct visit *visit, int code, uint64_t sent, uint64_t received);
 
 struct party *visit_party(struct visit *visit);
 

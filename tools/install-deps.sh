@@ -14,6 +14,7 @@ set -euo pipefail
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config ca-certificates
     libuv1-dev libmsgpack-dev libssh2-1-dev libssl-dev libzstd-dev libxxhash-dev libjansson-dev libcurl4-openssl-dev
+    libmicrohttpd-dev   # the daemon's /healthz and /metrics
 )
 demo_packages=(sqlite3)
 regions_packages=(python3 iproute2 radosgw ceph-mon ceph-osd)

@@ -91,4 +91,16 @@
 /* A file of an origin daemon that says who may do what, and one name in it. */
 #define LIMIT_ACCESS_FILE 1048576u
 
+/* What an origin daemon's metrics tell of: names that come from outside. Those that were heard of least
+ * recently are forgotten. */
+#define LIMIT_METRICS_DATABASES 256u
+#define LIMIT_METRICS_REPLICAS  1024u
+
+/* Its HTTP: a request's line and headers, connections at a time, how long one may last, and answers. */
+#define LIMIT_HTTP_SERVER_REQUEST     16384u
+#define LIMIT_HTTP_SERVER_CONNECTIONS 32u
+#define LIMIT_HTTP_SERVER_TIME_MS     5000u
+#define LIMIT_METRICS_ANSWER          4194304u
+#define LIMIT_HEALTH_ANSWER           8192u
+
 #endif

@@ -27,6 +27,12 @@ const char *message_name(int type)
     return layout != NULL ? layout->name : "unknown";
 }
 
+int message_peek_type(const uint8_t *payload, size_t len)
+{
+    /* An array of up to 15 elements, the first a small number: one byte each in msgpack. */
+    return len >= 2 && (payload[0] & 0xf0) == 0x90 && payload[1] < 0x80 ? payload[1] : 0;
+}
+
 /* A number as it stands in the struct. */
 static uint64_t load_number(const struct field *field, const void *spot)
 {

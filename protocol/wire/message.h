@@ -240,6 +240,9 @@ struct message {
 /* The name of a type, for logs and errors; "unknown" for one that is not on the list. */
 const char *message_name(int type);
 
+/* The type that a payload which message_encode made begins with; 0 for what is none. */
+int message_peek_type(const uint8_t *payload, size_t len);
+
 /*
  * Append a whole frame (length and payload) with the message to out. Text for a person (software, instance, the
  * text of an error) is cleaned as log_sanitize does, newlines and tabs made spaces, so that any error can be told;

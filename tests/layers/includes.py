@@ -32,13 +32,14 @@ LIBRARIES = {
                   "protocol/sync/sidecar_base.c", "protocol/sync/receipts.c", "protocol/sync/history.c"),
     "msgpack.h": ("protocol/wire/message.c",),
     "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
+    "microhttpd.h": ("origin/http_server.c",),
     "curl/curl.h": ("lockstore/http.c",),
     "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c", "replica/report_json.c",
                   "replica/progress_render.c"),
     "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c"),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c", "origin/access.c", "origin/keygen.c"),
-    "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "replica/*.c"),
+    "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "origin/metrics_state.h", "replica/*.c"),
 }
 
 # Headers of the C library, the kernel and the compiler: free to all.
