@@ -253,7 +253,7 @@ static void tell_ready(struct daemon *daemon)
 
 int daemon_run(const struct daemon_options *options, struct error *error)
 {
-    struct daemon daemon = {.options = options, .house = {.catalog = &options->catalog, .session = options->session}};
+    struct daemon daemon = {.options = options, .house = {.catalog = &options->catalog, .lock_urls = &options->lock_urls, .session = options->session}};
     int rc = load(&daemon, error);
 
     uv_loop_init(&daemon.loop);

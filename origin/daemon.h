@@ -13,6 +13,7 @@
 #include "origin/access.h"
 #include "origin/catalog.h"
 #include "origin/listeners.h"
+#include "origin/lock_urls.h"
 #include "origin/session.h"
 #include "protocol/link/tls_context.h"
 
@@ -23,7 +24,8 @@ struct daemon_options {
     struct tls_server_options tls;     /* is_cert_needed is filled in */
     struct access_options access;
     struct catalog catalog;
-    struct session_options session;    /* path and rights are filled in */
+    struct lock_urls lock_urls;
+    struct session_options session;    /* path, rights and lock are filled in */
     unsigned max_connections;          /* of all clients: at the cap, nobody is taken before one goes */
     unsigned max_per_client;           /* that have shown the same name */
     uint64_t handshake_timeout_ms;

@@ -18,6 +18,7 @@ enum {
     LISTEN,
     DB,
     ROOT,
+    LOCK_URL,
     CERT,
     KEY,
     CLIENT_CA,
@@ -43,6 +44,7 @@ const struct option serve_options[] = {
     [LISTEN] = {"listen", "ADDRESS", "[::]:7433, 127.0.0.1:7433 or unix:PATH; sockets that systemd\nhands over come on top", NULL, OPTION_REPEATS},
     [DB] = {"db", "NAME=PATH", "a database and the name that replicas call it by", NULL, OPTION_REPEATS},
     [ROOT] = {"root", "DIR", "all databases below DIR, by their paths below it", NULL, 0},
+    [LOCK_URL] = {"lock-url", "URL", "[NAME=]s3://bucket/key or file:///path, the lock of a database, {name} in it for each one's:\ntake pushes only from who holds it by the store's own word, not by the fencing token alone", NULL, OPTION_REPEATS},
     [CERT] = {"cert", "FILE", "the origin's certificate and what leads to its CA, PEM", NULL, 0},
     [KEY] = {"key", "FILE", "its key; default: in the file of the certificate", NULL, 0},
     [CLIENT_CA] = {"client-ca", "FILE", "the CAs that may have signed a client's certificate, PEM", NULL, 0},
@@ -147,6 +149,8 @@ static int read_option(struct settings *settings, int row, const char *value, st
         return append(daemon->listen, LISTENERS_MAX, "listen", value, error);
     case DB:
         return catalog_add(&daemon->catalog, value, error);
+    case LOCK_URL:
+        return lock_urls_add(&daemon->lock_urls, value, error);
     case ALLOW:
         return append(daemon->access.rules, ACCESS_RULES_MAX, "allow", value, error);
     case CONNECTIONS:
@@ -188,7 +192,7 @@ static int check(const struct daemon_options *daemon, struct error *error)
         return error_set(error, ERR_USAGE, "how do clients show who they are? give --client-ca FILE or --tokens FILE");
     if (daemon->access.rules[0] == NULL && daemon->access.rules_file == NULL)
         return error_set(error, ERR_USAGE, "nobody may do anything; give --allow WHO=pull|push:NAME or --allow-file FILE");
-    return 0;
+    return lock_urls_check(&daemon->lock_urls, &daemon->catalog, error);
 }
 
 static int read_command_line(int argc, char **argv, struct settings *settings, struct error *error)

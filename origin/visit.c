@@ -7,6 +7,7 @@
 
 #include "origin/catalog.h"
 #include "origin/database_watch.h"
+#include "origin/lock_urls.h"
 #include "origin/roster.h"
 #include "origin/turn_queue.h"
 #include "origin/visit_book.h"
@@ -97,6 +98,7 @@ static int open_database(struct visit *visit, const struct message_open *open, s
 {
     struct session_options options = visit->house->session;
     struct log_fields fields = {0};
+    char *lock_url = NULL;
     int rc;
 
     if (open->protocol != PROTOCOL_VERSION)
@@ -126,7 +128,11 @@ static int open_database(struct visit *visit, const struct message_open *open, s
               open->flags & OPEN_LINE ? "stands in line for" : "opens", open->name);
     if (open->flags & OPEN_LINE)
         return stand_in_line(visit, open, error);
-    rc = session_new(&visit->session, &options, error);
+    rc = lock_urls_find(visit->house->lock_urls, open->name, &lock_url, error);
+    options.lock_url = lock_url;
+    if (rc == 0)
+        rc = session_new(&visit->session, &options, error);
+    free(lock_url);
     return rc != 0 ? rc : mirror(visit, 0);
 }
 

@@ -17,6 +17,7 @@ struct catalog;
 struct database_watch;
 struct error;
 struct health;
+struct lock_urls;
 struct log_fields;
 struct metrics;
 struct party;
@@ -34,7 +35,8 @@ struct visit_house {
     struct metrics *metrics;          /* these three: NULL where nobody wants to know */
     struct health *health;
     struct database_watch *databases;
-    struct session_options session; /* path and rights are filled in for each */
+    const struct lock_urls *lock_urls;
+    struct session_options session; /* path, rights and lock are filled in for each */
 };
 
 /*
