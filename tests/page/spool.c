@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -130,6 +132,81 @@ static void test_failed_write(void **unused)
     spool_free(spool);
 }
 
+/* Reads and truncations at any place; appending goes on behind what is left. */
+static void test_seek_and_truncate(void **unused)
+{
+    struct spool *spool;
+    char back[8];
+    size_t got;
+
+    (void)unused;
+    assert_int_equal(spool_new(&spool, "x", "/tmp", 10, &failure), 0);
+    assert_int_equal(spool_append(spool, "0123456789", 10, &failure), 0);
+    spool_seek(spool, 7);
+    assert_int_equal(spool_read(spool, back, 8, &got, &failure), 0);
+    assert_int_equal(got, 3);
+    assert_memory_equal(back, "789", 3);
+    spool_seek(spool, 10);
+    assert_int_equal(spool_read(spool, back, 8, &got, &failure), 0);
+    assert_int_equal(got, 0);
+    assert_int_equal(spool_truncate(spool, 4, &failure), 0);
+    assert_int_equal(spool_size(spool), 4);
+    assert_int_equal(spool_append(spool, "abcdefg", 7, &failure), ERR_PROTOCOL);
+    assert_int_equal(spool_append(spool, "abcdef", 6, &failure), 0);
+    spool_seek(spool, 2);
+    assert_int_equal(spool_read(spool, back, 8, &got, &failure), 0);
+    assert_int_equal(got, 8);
+    assert_memory_equal(back, "23abcdef", 8);
+    spool_free(spool);
+}
+
+static void test_with_a_name(void **unused)
+{
+    const char *path = sample_path("named");
+    struct spool *spool, *second;
+    char back[8];
+    size_t got;
+
+    (void)unused;
+    assert_int_equal(spool_open(&spool, path, 100, &failure), 0);
+    assert_int_equal(spool_append(spool, "kept", 4, &failure), 0);
+    assert_int_equal(spool_open(&second, path, 100, &failure), ERR_BUSY);
+    assert_null(second);
+    spool_free(spool);
+    assert_int_equal(spool_open(&spool, path, 100, &failure), 0);
+    assert_int_equal(spool_size(spool), 4);
+    assert_int_equal(spool_read(spool, back, 8, &got, &failure), 0);
+    assert_int_equal(got, 4);
+    assert_memory_equal(back, "kept", 4);
+    assert_int_equal(spool_append(spool, " too", 4, &failure), 0);
+    spool_free(spool);
+    assert_int_equal(spool_open(&spool, path, 100, &failure), 0);
+    assert_int_equal(spool_size(spool), 8);
+    spool_free(spool);
+}
+
+/* What stands at the name may be anything: only a plain file is taken, and no link is followed. */
+static void test_a_name_that_is_no_file(void **unused)
+{
+    const char *folder = sample_path("folder");
+    const char *link = sample_path("link");
+    const char *pipe = sample_path("pipe");
+    const char *const paths[] = {folder, link, pipe};
+    struct spool *spool;
+
+    (void)unused;
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(symlink("elsewhere", link), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(spool_open(&spool, paths[i], 100, &failure), ERR_NOT_ALLOWED);
+        assert_null(spool);
+    }
+    rmdir(folder);
+    unlink(link);
+    unlink(pipe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +215,9 @@ int main(void)
         cmocka_unit_test(test_refuses_more_than_its_maximum),
         cmocka_unit_test(test_names_the_directory),
         cmocka_unit_test(test_failed_write),
+        cmocka_unit_test(test_seek_and_truncate),
+        cmocka_unit_test(test_with_a_name),
+        cmocka_unit_test(test_a_name_that_is_no_file),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
