@@ -22,6 +22,7 @@ test_packages=(
     libcmocka-dev python3 iproute2 openssh-server openssh-client sqlite3 procps curl openssl
     spin radosgw ceph-mon ceph-osd   # the models, and a real S3 server
     bash zsh fish mandoc             # what completes command lines, and what reads the manual
+    dpkg-dev file                    # what cpack makes a package with
     rsync zstd gnuplot-nox           # what the bench measures against, and its pictures
 )
 
