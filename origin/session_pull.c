@@ -23,13 +23,15 @@ static int check_pull(struct session *session, const struct message_pull *pull, 
 }
 
 /* For the sender: a page that the replica still has. */
-static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known,
+static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low,
+                         const struct page_version *now, uint8_t *page, int *known,
                          struct error *error)
 {
     struct session *session = arg;
 
     (void)error;
-    *known = history_find(session->history, pgno, hash_low, session->copy.geometry.page_size, page);
+    *known = history_find(session->history, pgno, hash_low, now, session->copy.geometry.page_size,
+                          page);
     return 0;
 }
 
@@ -39,7 +41,7 @@ static int start_sending(struct session *session, const struct message_pull *pul
     const struct sender_options options = {.theirs = pull->geometry,
                                            .seed = pull->seed,
                                            .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
-                                           .old = {find_old_page, session},
+                                           .old = {find_old_page, session, 1},
                                            .version = version,
                                            .level = session->options.level};
     int rc = session_open_history(session, error);

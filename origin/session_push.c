@@ -225,12 +225,12 @@ static int begin_commit(void *arg, struct error *error)
 }
 
 /* For the receiver: a page that the push replaces goes to the page-version log. */
-static void keep_old_page(void *arg, uint32_t pgno, const uint8_t *page,
-                          const struct page_hash *hash)
+static void keep_old_page(void *arg, uint32_t pgno, const struct page_version *before,
+                          const struct page_version *after)
 {
     struct session *session = arg;
 
-    history_add(session->history, pgno, hash->low, page);
+    history_add(session->history, pgno, before, after);
 }
 
 static int start_receiving(struct session *session, struct error *error)

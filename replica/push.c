@@ -243,11 +243,13 @@ static void fill_request(struct push *push, enum relation relation)
 }
 
 /* For the sender: a page of the base. */
-static int find_base_page(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known, struct error *error)
+static int find_base_page(void *arg, uint32_t pgno, uint64_t hash_low, const struct page_version *now, uint8_t *page, int *known,
+                          struct error *error)
 {
     const struct push *push = arg;
 
     (void)hash_low;
+    (void)now;
     (void)error;
     *known = push->kept != NULL && kept_base_read_page(push->kept, pgno, page);
     return 0;
@@ -280,7 +282,7 @@ static int start_sending(struct push *push, struct error *error)
     const struct sender_options options = {.theirs = push->hello.geometry,
                                            .seed = push->request.seed,
                                            .known = push->base.page_count > 0 ? &push->base : NULL,
-                                           .old = {find_base_page, push},
+                                           .old = {find_base_page, push, 0},
                                            .level = push->options.level,
                                            .meter = push->options.meter};
     int rc;

@@ -13,7 +13,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
-#include "protocol/page/read_ahead.h"
+#include "protocol/page/large_io.h"
 
 /*
  * SQLite's page cache in KiB. What a transaction changes beyond it goes to the disk before the
@@ -182,7 +182,7 @@ int connection_open(struct connection **out, const char *path, const char *file,
     c->timeout_ms = timeout_ms;
     if ((flags & CONNECTION_WRITE) && (flags & CONNECTION_CREATE))
         sqlite_flags |= SQLITE_OPEN_CREATE;
-    rc = sqlite3_open_v2(c->file, &c->handle, sqlite_flags, read_ahead_vfs());
+    rc = sqlite3_open_v2(c->file, &c->handle, sqlite_flags, large_io_vfs());
     if (rc != SQLITE_OK) {
         rc = fail(c, rc, "opening", error);
         goto out;
@@ -311,6 +311,8 @@ static int begin(struct connection *c, int writes, uint32_t *data_version, struc
         rc = sqlite3_prepare_v2(c->handle,
                                 "INSERT INTO temp.lockstep_page(pgno, data) VALUES(?1, ?2)", -1,
                                 &c->insert, NULL);
+    if (writes)
+        large_io_write_behind(c->handle);
 out:
     if (rc == SQLITE_OK)
         return 0;
@@ -346,7 +348,15 @@ void connection_roll_back(struct connection *c)
     finalize(c);
     if (!sqlite3_get_autocommit(c->handle))
         run(c, "ROLLBACK", NULL);
+    large_io_end(c->handle);
     overlook_schema(c, 0);
+}
+
+void connection_checkpoint(struct connection *c)
+{
+    large_io_checkpoint(c->handle);
+    sqlite3_wal_checkpoint_v2(c->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    large_io_end(c->handle);
 }
 
 /* ---- pages ---- */
@@ -373,7 +383,7 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     uint32_t pgno = 0;
     int rc, visited = 0;
 
-    read_ahead_begin(c->handle);
+    large_io_read_ahead(c->handle);
     rc = sqlite3_prepare_v2(c->handle, "SELECT data FROM temp.lockstep_page", -1, &statement, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
@@ -392,7 +402,7 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     if (visited == 0 && rc != SQLITE_DONE)
         visited = fail(c, rc, "reading", error);
     sqlite3_finalize(statement);
-    read_ahead_end(c->handle);
+    large_io_end(c->handle);
     return visited;
 }
 

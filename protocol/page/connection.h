@@ -51,6 +51,12 @@ int connection_begin_write(struct connection *connection, uint32_t *data_version
 int connection_commit(struct connection *connection, struct error *error);
 void connection_roll_back(struct connection *connection);
 
+/*
+ * Outside of a transaction: copy what is in the WAL into the database, as far as no reader hinders it, so that neither the next writer nor
+ * the close has to. Waits for nobody; what fails is left to them.
+ */
+void connection_checkpoint(struct connection *connection);
+
 /* Run one statement; what its first row says is put in *value, where that is wanted. */
 int connection_run(struct connection *connection, const char *sql, uint32_t *value, const char *doing,
                    struct error *error);

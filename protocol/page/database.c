@@ -605,6 +605,13 @@ out:
     return rc;
 }
 
+void database_checkpoint(struct database *db)
+{
+    assert(db->transaction == NO_TRANSACTION);
+    if (db->connection != NULL && (db->flags & DATABASE_WRITE))
+        connection_checkpoint(db->connection);
+}
+
 /* ---- another page size ---- */
 
 /* Leave WAL mode, VACUUM, go back to WAL mode, whatever became of the VACUUM. */

@@ -75,6 +75,9 @@ void database_end(struct database *db);
  */
 int database_commit(struct database *db, struct error *error);
 
+/* After a commit, outside of a transaction: connection_checkpoint, in WAL mode. Harmless at any other time. */
+void database_checkpoint(struct database *db);
+
 /*
  * SQLite's own word on whether other connections committed anything: the value changes when they did. Two equal
  * values, each read inside a transaction of this object, prove that the content is the same in both, apart from what

@@ -1,8 +1,9 @@
 /*
- * A file of this VFS is the struct below with the default VFS's file behind it, in one allocation of SQLite's. Only the main
- * database is wrapped; a journal or WAL is the default VFS's own.
+ * A file of this VFS is the struct below with the default VFS's file behind it, in one allocation
+ * of SQLite's. The main database, its journal and its WAL are wrapped; other files are the default
+ * VFS's own.
  */
-#include "protocol/page/read_ahead.h"
+#include "protocol/page/large_io.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -12,18 +13,34 @@
 #include <sqlite3.h>
 
 #define PIECE 262144
+/* That is written at once: SQLite's VFS for Unix masks the length with 0x1ffff, so it must be less
+ * than 128 KiB. */
+#define HELD_MAX 65536
+/* A read of a frame's page in the WAL skips its header: what is so near behind the last read
+ * follows it. */
+#define GAP_MAX 64
 /* Opcodes for xFileControl, in the range that SQLite leaves to applications. */
-#define OPCODE_BEGIN 1001001
-#define OPCODE_END   1001002
+#define OPCODE_READ_AHEAD   1001001
+#define OPCODE_WRITE_BEHIND 1001002
+#define OPCODE_END          1001003
+
+/* Part of a file, in memory. */
+struct piece {
+    uint8_t *data;       /* owned; NULL before it is needed, then room for PIECE bytes */
+    sqlite3_int64 first; /* its offset in the file */
+    int len;             /* bytes in it; 0: nothing */
+};
 
 struct file {
-    sqlite3_file base;    /* what SQLite sees */
-    sqlite3_file *real;   /* behind this struct */
+    sqlite3_file base;  /* what SQLite sees */
+    sqlite3_file *real; /* behind this struct */
+    struct file *main;  /* the database file that this one belongs to, or is */
     int reads_ahead;
-    uint8_t *piece;       /* owned; NULL outside of begin and end */
-    sqlite3_int64 first;  /* offset of the piece in the file */
-    int len;              /* bytes in it */
-    sqlite3_int64 next;   /* where the last read ended */
+    int writes_behind;   /* of the main file: it and those that belong to it */
+    struct piece ahead;  /* what was read */
+    sqlite3_int64 next;  /* where the last read ended */
+    struct piece behind; /* what is still to be written */
+    int failed; /* SQLite's code, where something could not be written and nobody was told yet */
 };
 
 static sqlite3_vfs *default_vfs;
@@ -34,9 +51,45 @@ static sqlite3_file *real_of(sqlite3_file *file)
     return ((struct file *)file)->real;
 }
 
-static void forget(sqlite3_file *file)
+static int make_room(struct piece *piece)
 {
-    ((struct file *)file)->len = 0;
+    if (piece->data == NULL)
+        piece->data = malloc(PIECE);
+    return piece->data != NULL;
+}
+
+static void drop(struct piece *piece)
+{
+    free(piece->data);
+    *piece = (struct piece){0};
+}
+
+/* Write what is held; what cannot be written is lost, and self->failed says so. */
+static void catch_up(struct file *self)
+{
+    struct piece *behind = &self->behind;
+
+    if (behind->len > 0 && self->failed == SQLITE_OK)
+        self->failed =
+            self->real->pMethods->xWrite(self->real, behind->data, behind->len, behind->first);
+    behind->len = 0;
+}
+
+/* Before anything but a read or a write: nothing is held back, and what was read ahead may have
+ * changed. */
+static void settle(struct file *self)
+{
+    self->ahead.len = 0;
+    catch_up(self);
+}
+
+/* Tell SQLite, which then undoes the transaction, and forget. */
+static int tell(struct file *self)
+{
+    int failed = self->failed;
+
+    self->failed = SQLITE_OK;
+    return failed;
 }
 
 /* ---- methods that do more than pass on ---- */
@@ -44,70 +97,109 @@ static void forget(sqlite3_file *file)
 static int file_close(sqlite3_file *file)
 {
     struct file *self = (struct file *)file;
-
-    free(self->piece);
-    self->piece = NULL;
+    settle(self);
+    drop(&self->ahead);
+    drop(&self->behind);
     return self->real->pMethods->xClose(self->real);
 }
 
-/* Get the piece that begins at offset. Returns whether it holds len bytes. */
-static int fill(struct file *self, int len, sqlite3_int64 offset)
+/* Read the piece that begins at offset. Returns whether it holds len bytes. */
+static int read_piece(struct file *self, int len, sqlite3_int64 offset)
 {
+    struct piece *ahead = &self->ahead;
     sqlite3_int64 size = 0;
 
-    self->len = 0;
+    ahead->len = 0;
     if (self->real->pMethods->xFileSize(self->real, &size) != SQLITE_OK || size - offset < len)
         return 0;
-    self->first = offset;
-    self->len = size - offset < PIECE ? (int)(size - offset) : PIECE;
-    if (self->real->pMethods->xRead(self->real, self->piece, self->len, offset) != SQLITE_OK)
-        self->len = 0;
-    return self->len >= len;
+    ahead->first = offset;
+    ahead->len = size - offset < PIECE ? (int)(size - offset) : PIECE;
+    if (self->real->pMethods->xRead(self->real, ahead->data, ahead->len, offset) != SQLITE_OK)
+        ahead->len = 0;
+    return ahead->len >= len;
 }
 
 static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offset)
 {
     struct file *self = (struct file *)file;
-    int follows = offset == self->next;
+    struct piece *ahead = &self->ahead;
+    int follows = offset >= self->next && offset - self->next <= GAP_MAX;
 
+    if (self->behind.len > 0 && offset + len > self->behind.first)
+        catch_up(self);
+    if (self->failed != SQLITE_OK)
+        return tell(self);
     self->next = offset + len;
     if (!self->reads_ahead)
         return self->real->pMethods->xRead(self->real, data, len, offset);
-    if (offset < self->first || offset + len > self->first + self->len) {
-        if (!follows || len > PIECE || !fill(self, len, offset))
+    if (offset < ahead->first || offset + len > ahead->first + ahead->len) {
+        if (!follows || len > PIECE || !read_piece(self, len, offset))
             return self->real->pMethods->xRead(self->real, data, len, offset);
     }
-    memcpy(data, self->piece + (offset - self->first), (size_t)len);
+    memcpy(data, ahead->data + (offset - ahead->first), (size_t)len);
     return SQLITE_OK;
 }
 
 static int file_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 offset)
 {
-    forget(file);
-    return real_of(file)->pMethods->xWrite(real_of(file), data, len, offset);
+    struct file *self = (struct file *)file;
+    struct piece *behind = &self->behind;
+
+    self->ahead.len = 0;
+    if (behind->len > 0 && (offset != behind->first + behind->len || len > HELD_MAX - behind->len))
+        catch_up(self);
+    if (self->failed != SQLITE_OK)
+        return tell(self);
+    if (!self->main->writes_behind || len > HELD_MAX || !make_room(behind))
+        return self->real->pMethods->xWrite(self->real, data, len, offset);
+    if (behind->len == 0)
+        behind->first = offset;
+    memcpy(behind->data + behind->len, data, (size_t)len);
+    behind->len += len;
+    return SQLITE_OK;
 }
 
 static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-    forget(file);
-    return real_of(file)->pMethods->xTruncate(real_of(file), size);
+    struct file *self = (struct file *)file;
+
+    settle(self);
+    return self->failed != SQLITE_OK ? tell(self)
+                                     : self->real->pMethods->xTruncate(self->real, size);
+}
+
+static int file_sync(sqlite3_file *file, int flags)
+{
+    struct file *self = (struct file *)file;
+
+    settle(self);
+    return self->failed != SQLITE_OK ? tell(self) : self->real->pMethods->xSync(self->real, flags);
+}
+
+static int file_size(sqlite3_file *file, sqlite3_int64 *size)
+{
+    struct file *self = (struct file *)file;
+
+    catch_up(self);
+    return self->failed != SQLITE_OK ? tell(self)
+                                     : self->real->pMethods->xFileSize(self->real, size);
 }
 
 static int file_lock(sqlite3_file *file, int level)
 {
-    forget(file);
+    settle((struct file *)file);
     return real_of(file)->pMethods->xLock(real_of(file), level);
 }
 
 static int file_unlock(sqlite3_file *file, int level)
 {
-    forget(file);
+    settle((struct file *)file);
     return real_of(file)->pMethods->xUnlock(real_of(file), level);
 }
 
 static int file_shm_lock(sqlite3_file *file, int offset, int count, int flags)
 {
-    forget(file);
+    settle((struct file *)file);
     return real_of(file)->pMethods->xShmLock(real_of(file), offset, count, flags);
 }
 
@@ -115,30 +207,32 @@ static int file_control(sqlite3_file *file, int opcode, void *arg)
 {
     struct file *self = (struct file *)file;
 
-    if (opcode != OPCODE_BEGIN && opcode != OPCODE_END)
+    settle(self);
+    switch (opcode) {
+    case OPCODE_READ_AHEAD:
+        self->reads_ahead = make_room(&self->ahead);
+        return SQLITE_OK;
+    case OPCODE_WRITE_BEHIND:
+        self->writes_behind = 1;
+        return SQLITE_OK;
+    case OPCODE_END:
+        self->reads_ahead = self->writes_behind = 0;
+        drop(&self->ahead);
+        drop(&self->behind);
+        self->failed = SQLITE_OK;
+        return SQLITE_OK;
+    default:
         return self->real->pMethods->xFileControl(self->real, opcode, arg);
-    forget(file);
-    if (opcode == OPCODE_END) {
-        free(self->piece);
-        self->piece = NULL;
-    } else if (self->piece == NULL) {
-        self->piece = malloc(PIECE);
     }
-    self->reads_ahead = self->piece != NULL;
-    return SQLITE_OK;
+}
+
+static int file_fetch(sqlite3_file *file, sqlite3_int64 offset, int len, void **out)
+{
+    settle((struct file *)file);
+    return real_of(file)->pMethods->xFetch(real_of(file), offset, len, out);
 }
 
 /* ---- methods that pass on ---- */
-
-static int file_sync(sqlite3_file *file, int flags)
-{
-    return real_of(file)->pMethods->xSync(real_of(file), flags);
-}
-
-static int file_size(sqlite3_file *file, sqlite3_int64 *size)
-{
-    return real_of(file)->pMethods->xFileSize(real_of(file), size);
-}
 
 static int file_check_reserved_lock(sqlite3_file *file, int *out)
 {
@@ -155,7 +249,8 @@ static int file_device_characteristics(sqlite3_file *file)
     return real_of(file)->pMethods->xDeviceCharacteristics(real_of(file));
 }
 
-static int file_shm_map(sqlite3_file *file, int page, int page_size, int extend, void volatile **out)
+static int file_shm_map(sqlite3_file *file, int page, int page_size, int extend,
+                        void volatile **out)
 {
     return real_of(file)->pMethods->xShmMap(real_of(file), page, page_size, extend, out);
 }
@@ -168,11 +263,6 @@ static void file_shm_barrier(sqlite3_file *file)
 static int file_shm_unmap(sqlite3_file *file, int delete_flag)
 {
     return real_of(file)->pMethods->xShmUnmap(real_of(file), delete_flag);
-}
-
-static int file_fetch(sqlite3_file *file, sqlite3_int64 offset, int len, void **out)
-{
-    return real_of(file)->pMethods->xFetch(real_of(file), offset, len, out);
 }
 
 static int file_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *page)
@@ -204,18 +294,22 @@ static const sqlite3_io_methods methods = {
 
 /* ---- the VFS ---- */
 
-static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags)
+static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags,
+                    int *out_flags)
 {
     struct file *self = (struct file *)file;
     int rc;
 
     (void)vfs;
-    if (!(flags & SQLITE_OPEN_MAIN_DB))
+    if (!(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)))
         return default_vfs->xOpen(default_vfs, name, file, flags, out_flags);
     memset(self, 0, sizeof(*self));
     self->real = (sqlite3_file *)(self + 1);
+    self->main =
+        flags & SQLITE_OPEN_MAIN_DB ? self : (struct file *)sqlite3_database_file_object(name);
     rc = default_vfs->xOpen(default_vfs, name, self->real, flags, out_flags);
-    /* With methods set SQLite closes the file, also after a failure; so they are set exactly if the real file has some. */
+    /* With methods set SQLite closes the file, also after a failure; so they are set exactly if the
+     * real file has some. */
     if (self->real->pMethods != NULL)
         file->pMethods = &methods;
     return rc;
@@ -227,7 +321,7 @@ static void register_vfs(void)
     if (default_vfs == NULL)
         return;
     our_vfs = *default_vfs;
-    our_vfs.zName = "lockstep-read-ahead";
+    our_vfs.zName = "lockstep-large-io";
     our_vfs.pNext = NULL;
     our_vfs.szOsFile = (int)sizeof(struct file) + default_vfs->szOsFile;
     our_vfs.xOpen = vfs_open;
@@ -235,7 +329,7 @@ static void register_vfs(void)
         default_vfs = NULL;
 }
 
-const char *read_ahead_vfs(void)
+const char *large_io_vfs(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -243,12 +337,34 @@ const char *read_ahead_vfs(void)
     return default_vfs != NULL ? our_vfs.zName : NULL;
 }
 
-void read_ahead_begin(struct sqlite3 *handle)
+/* The WAL, or the journal, where one is open. */
+static void control_log(struct sqlite3 *handle, int opcode)
 {
-    sqlite3_file_control(handle, "main", OPCODE_BEGIN, NULL);
+    sqlite3_file *log = NULL;
+
+    if (sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log != NULL && log->pMethods == &methods)
+        log->pMethods->xFileControl(log, opcode, NULL);
 }
 
-void read_ahead_end(struct sqlite3 *handle)
+void large_io_read_ahead(struct sqlite3 *handle)
 {
+    sqlite3_file_control(handle, "main", OPCODE_READ_AHEAD, NULL);
+}
+
+void large_io_write_behind(struct sqlite3 *handle)
+{
+    sqlite3_file_control(handle, "main", OPCODE_WRITE_BEHIND, NULL);
+}
+
+void large_io_checkpoint(struct sqlite3 *handle)
+{
+    large_io_write_behind(handle);
+    control_log(handle, OPCODE_READ_AHEAD);
+}
+
+void large_io_end(struct sqlite3 *handle)
+{
+    control_log(handle, OPCODE_END);
     sqlite3_file_control(handle, "main", OPCODE_END, NULL);
 }

@@ -1,24 +1,41 @@
 /*
- * read_ahead: an SQLite VFS over the default one that, while it is told to, reads a database file in large pieces.
+ * large_io: an SQLite VFS over the default one that, while it is told to, reads and writes a database's files in
+ * large pieces. SQLite does so page by page, and with 4 KiB pages the system calls take as long as all the rest.
  *
- * A scan of a whole database asks for one page after the other; with 4 KiB pages the system calls take as long as hashing. Between
- * read_ahead_begin and read_ahead_end, reads that follow one another are answered from a piece of 256 KiB. That is sound only within one read
+ * Reading ahead: reads that follow one another are answered from a piece of 256 KiB. That is sound only within one read
  * transaction: SQLite reads a page from the database file only if no writer can change it there before the transaction
- * ends (in rollback mode by its SHARED lock, in WAL mode because no checkpoint passes a reader's mark). So the piece is dropped at both ends,
- * and at any lock, write or truncation in between. All else goes to the default VFS.
+ * ends (in rollback mode by its SHARED lock, in WAL mode because no checkpoint passes a reader's
+ * mark). The same holds for the frames of the WAL that a checkpoint copies, until it ends. So the piece is
+ * dropped at both ends, and at any lock, write or truncation in between.
  *
- * Measured with 456 MB of 4 KiB pages in the page cache: see the head of read_ahead.c.
+ * Writing behind: writes that follow one another are held until there are 64 KiB of them, or anything else is done with that file or is
+ * asked of it. So all is written before an fsync, and SQLite, set to synchronous FULL or EXTRA, does nothing that others can see
+ * before the fsync of what it rests on. A piece that could not be written fails the next write, read or fsync, upon which SQLite
+ * undoes the transaction.
+ *
+ * All else goes to the default VFS. Measured with 456 MB of 4 KiB pages in the page cache: a scan took 0.09 to 0.10 s instead of
+ * 0.13 to 0.14; 25,783 pages into the WAL 0.12 s instead of 0.19, and from there into the database, without the fsync, 0.06 instead of 0.09.
  */
-#ifndef LOCKSTEP_PAGE_READ_AHEAD_H
-#define LOCKSTEP_PAGE_READ_AHEAD_H
+#ifndef LOCKSTEP_PAGE_LARGE_IO_H
+#define LOCKSTEP_PAGE_LARGE_IO_H
 
 struct sqlite3;
 
 /* The VFS's name, for sqlite3_open_v2; NULL where it cannot be had, which means the default VFS. */
-const char *read_ahead_vfs(void);
+const char *large_io_vfs(void);
 
-/* On a connection that was opened with that VFS; harmless on another. Within one read transaction. */
-void read_ahead_begin(struct sqlite3 *handle);
-void read_ahead_end(struct sqlite3 *handle);
+/* On a connection that was opened with that VFS; harmless on another. */
+
+/* Within one read transaction: read the database file ahead. */
+void large_io_read_ahead(struct sqlite3 *handle);
+
+/* Within one write transaction, with synchronous FULL or EXTRA: write the database file, its journal and its WAL behind. */
+void large_io_write_behind(struct sqlite3 *handle);
+
+/* The same around a checkpoint, whose reads of the WAL are read ahead, too. */
+void large_io_checkpoint(struct sqlite3 *handle);
+
+/* The end of each of the three. */
+void large_io_end(struct sqlite3 *handle);
 
 #endif

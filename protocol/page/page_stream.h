@@ -88,6 +88,9 @@ void page_stream_reader_feed(struct page_stream_reader *reader, const uint8_t *d
  */
 int page_stream_reader_next(struct page_stream_reader *reader, uint32_t *pgno, const uint8_t **page, struct error *error);
 
+/* What the page that was handed out last held before, where the stream needed that; else NULL. Good until the next call. */
+const uint8_t *page_stream_reader_old(const struct page_stream_reader *reader);
+
 /* Whether the end of the stream was reached, whole. */
 int page_stream_reader_ended(const struct page_stream_reader *reader);
 

@@ -30,6 +30,7 @@ struct page_stream_reader {
     struct page_block_reader columns;  /* where reading stands in it */
     struct patch_window window;        /* slots are NULL before the first record that needs them */
     uint8_t *page;                     /* owned; the page that is handed out */
+    const uint8_t *old;                /* its old content, in the window; NULL: not there */
 };
 
 int page_stream_reader_new(struct page_stream_reader **reader, uint32_t page_size,
@@ -131,12 +132,24 @@ static int fetch_old(struct page_stream_reader *r, uint32_t pgno, uint8_t *page,
     return rc;
 }
 
-static int join(struct page_stream_reader *r, uint32_t pgno, int pack, struct error *error)
+/* The page's own old content joins the window. */
+static int join_own(struct page_stream_reader *r, uint32_t pgno, struct error *error)
+{
+    int rc = fetch_old(r, pgno, patch_window_spot(&r->window), error);
+
+    if (rc != 0)
+        return rc;
+    patch_window_join_unseen(&r->window);
+    r->old = patch_window_page(&r->window, 0);
+    return 0;
+}
+
+static int join_other(struct page_stream_reader *r, uint32_t pgno, struct error *error)
 {
     int rc = fetch_old(r, pgno, patch_window_spot(&r->window), error);
 
     if (rc == 0)
-        patch_window_join(&r->window, pgno, pack);
+        patch_window_join(&r->window, pgno, 1);
     return rc;
 }
 
@@ -162,7 +175,7 @@ static int read_joins(struct page_stream_reader *r, uint32_t pgno, uint32_t reco
     if (r->window.slots == NULL)
         rc = patch_window_init(&r->window, r->page_size, error);
     if (rc == 0 && (record & RECORD_OWN) != 0)
-        rc = join(r, pgno, 0, error);
+        rc = join_own(r, pgno, error);
     if (rc != 0 || (record & RECORD_JOINS) == 0)
         return rc;
     rc = page_block_get(&r->columns, COLUMN_HEADS, others, error);
@@ -172,7 +185,7 @@ static int read_joins(struct page_stream_reader *r, uint32_t pgno, uint32_t reco
     for (uint32_t i = 0; i < *others && rc == 0; i++) {
         rc = get_distance(r, &r->last_join, error);
         if (rc == 0)
-            rc = join(r, r->last_join, 1, error);
+            rc = join_other(r, r->last_join, error);
     }
     return rc;
 }
@@ -206,7 +219,10 @@ static int read_content(struct page_stream_reader *r, uint32_t record, uint32_t 
 static int read_record(struct page_stream_reader *r, struct error *error)
 {
     uint32_t distance, record, others = 0;
-    int rc = page_block_get(&r->columns, COLUMN_HEADS, &distance, error);
+    int rc;
+
+    r->old = NULL;
+    rc = page_block_get(&r->columns, COLUMN_HEADS, &distance, error);
 
     if (rc == 0 && (distance == 0 || distance > LIMIT_PAGE_COUNT - r->last_pgno))
         rc = error_set(error, ERR_PROTOCOL, "the stream of pages has no ascending page numbers");
@@ -256,6 +272,11 @@ int page_stream_reader_next(struct page_stream_reader *reader, uint32_t *pgno, c
         *page = r->page;
     }
     return rc;
+}
+
+const uint8_t *page_stream_reader_old(const struct page_stream_reader *reader)
+{
+    return reader->old;
 }
 
 int page_stream_reader_ended(const struct page_stream_reader *reader)

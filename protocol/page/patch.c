@@ -43,6 +43,11 @@ void patch_window_join(struct patch_window *window, uint32_t pgno, int pack)
         btree_page_pack(&window->btree, page, window->scratch);
 }
 
+void patch_window_join_unseen(struct patch_window *window)
+{
+    window->newest = (window->newest + 1) % PATCH_SLOTS;
+}
+
 uint8_t *patch_window_page(const struct patch_window *window, uint32_t age)
 {
     uint32_t slot = (window->newest + PATCH_SLOTS - age) % PATCH_SLOTS;

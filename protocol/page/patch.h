@@ -50,6 +50,9 @@ uint8_t *patch_window_spot(struct patch_window *window);
 /* The page at patch_window_spot joins the window. pack: with its cells packed, where it is a b-tree page. */
 void patch_window_join(struct patch_window *window, uint32_t pgno, int pack);
 
+/* The same for a page that joins as it is, without looking at its cells: what a receiver needs. */
+void patch_window_join_unseen(struct patch_window *window);
+
 /* The page in the slot that was filled `age` pages ago (below PATCH_SLOTS). */
 uint8_t *patch_window_page(const struct patch_window *window, uint32_t age);
 

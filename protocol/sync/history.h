@@ -14,6 +14,12 @@
 struct error;
 struct history;
 
+/* A page and the low half of its hash. */
+struct page_version {
+    const uint8_t *page; /* borrowed */
+    uint64_t hash_low;
+};
+
 /*
  * Attach to the history of the database whose path, symbolic links resolved, is real_path. Nothing is read or made yet. max_bytes: what it may
  * hold, compressed; 0: it is removed and nothing is kept. ERR_INTERNAL: memory ran out.
@@ -28,15 +34,19 @@ void history_free(struct history *history);
 /* Begin to keep what the push that makes `version` replaces. A failure, here and below, only means that nothing is kept. */
 void history_begin(struct history *history, uint64_t version, uint32_t page_size);
 
-/* Page pgno had these bytes and this low half of a hash. */
-void history_add(struct history *history, uint32_t pgno, uint64_t hash_low, const uint8_t *page);
+/* Page pgno is `before` and will be `after`. */
+void history_add(struct history *history, uint32_t pgno, const struct page_version *before, const struct page_version *after);
 
 /* The push is committed: keep it, and drop the oldest versions that there is no room for any more. */
 void history_end(struct history *history);
 
 /* ---- a pull ---- */
 
-/* Old page pgno with that hash: page_size bytes to page. Returns whether it is kept; the caller hashes it again. */
-int history_find(struct history *history, uint32_t pgno, uint64_t hash_low, uint32_t page_size, uint8_t *page);
+/*
+ * Old page pgno with that hash: page_size bytes to page. now: the page as the database has it; NULL where it has it no more. Returns whether
+ * it is kept; the caller hashes it again.
+ */
+int history_find(struct history *history, uint32_t pgno, uint64_t hash_low, const struct page_version *now, uint32_t page_size,
+                 uint8_t *page);
 
 #endif

@@ -12,6 +12,7 @@
 #include "protocol/page/first_copy.h"
 #include "protocol/page/page_stream.h"
 #include "protocol/page/spool.h"
+#include "protocol/sync/history.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
 
@@ -288,20 +289,27 @@ static int hear_ask(struct receiver *receiver, const struct message_ask *ask, st
 
 /* ---- taking the stream apart ---- */
 
-/* Show the hook what page pgno holds, before it is written over. */
-static int show_old_page(struct receiver *receiver, uint32_t pgno, struct error *error)
+/* Show the hook what page pgno holds, before it is written over by `page`. */
+static int show_old_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
 {
     const struct local_copy *copy = receiver->copy;
+    const struct page_version after = {page, receiver->index.hashes[pgno - 1].low};
+    struct page_version before = {page_stream_reader_old(receiver->reader), 0};
     int rc;
 
     if (receiver->hooks.replace == NULL || pgno > copy->geometry.page_count)
         return 0;
-    if (receiver->old_page == NULL && (receiver->old_page = malloc(receiver->theirs.page_size)) == NULL)
-        return error_set(error, ERR_INTERNAL, "out of memory");
-    rc = database_read_page(copy->db, pgno, receiver->old_page, error);
-    if (rc == 0)
-        receiver->hooks.replace(receiver->hooks.arg, pgno, receiver->old_page, &copy->index.hashes[pgno - 1]);
-    return rc;
+    before.hash_low = copy->index.hashes[pgno - 1].low;
+    if (before.page == NULL) {
+        if (receiver->old_page == NULL && (receiver->old_page = malloc(receiver->theirs.page_size)) == NULL)
+            return error_set(error, ERR_INTERNAL, "out of memory");
+        rc = database_read_page(copy->db, pgno, receiver->old_page, error);
+        if (rc != 0)
+            return rc;
+        before.page = receiver->old_page;
+    }
+    receiver->hooks.replace(receiver->hooks.arg, pgno, &before, &after);
+    return 0;
 }
 
 /* Put the pages that these bytes of the stream complete where they wait, or into the new file. */
@@ -322,7 +330,7 @@ static int take_apart(struct receiver *receiver, const uint8_t *data, size_t len
         else if (rc == 0)
             rc = arrivals_add(receiver->arrivals, pgno, page, error);
         if (rc == 0 && receiver->arrivals != NULL)
-            rc = show_old_page(receiver, pgno, error);
+            rc = show_old_page(receiver, pgno, page, error);
         if (rc != 0)
             return rc;
     }

@@ -22,14 +22,14 @@
 struct arrivals;
 struct local_copy;
 struct meter;
-struct page_hash;
 struct page_index;
+struct page_version;
 struct receiver;
 
 /* What the user of a receiver wants to know of. Each may be NULL. A failure of theirs ends the apply, and nothing is changed. */
 struct receiver_hooks {
-    /* If all goes well page pgno will be written over, which has these bytes and this hash. */
-    void (*replace)(void *arg, uint32_t pgno, const uint8_t *page, const struct page_hash *hash);
+    /* If all goes well page pgno, which is `before`, will be written over, and be `after`. */
+    void (*replace)(void *arg, uint32_t pgno, const struct page_version *before, const struct page_version *after);
     /* All is written and proven; the commit is next. Under the write lock. */
     int (*before_commit)(void *arg, struct error *error);
     void *arg;

@@ -10,6 +10,7 @@
 #include "protocol/page/difference.h"
 #include "protocol/page/page_stream.h"
 #include "protocol/page/spool.h"
+#include "protocol/sync/history.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
 
@@ -43,7 +44,9 @@ struct sender {
     uint64_t streamed;       /* bytes of the stream so far */
     uint32_t total;          /* pages that the stream will hold, once they are known */
     struct buffer bytes;     /* of the stream, not yet said */
-    uint8_t *page;           /* one page */
+    uint8_t *page;           /* the page that is being sent */
+    uint32_t pgno;           /* its number */
+    uint8_t *now;            /* owned; another page, for options.old */
 };
 
 /* ---- what the receiver has ---- */
@@ -76,22 +79,43 @@ static uint64_t old_hash(void *arg, uint32_t pgno)
     return difference != NULL ? difference->their_hash : sender->copy->index.hashes[pgno - 1].low;
 }
 
+/* The page as it is now, for those who look for what it was. */
+static int read_now(struct sender *sender, uint32_t pgno, struct page_version *now, struct error *error)
+{
+    struct local_copy *copy = sender->copy;
+
+    now->hash_low = copy->index.hashes[pgno - 1].low;
+    now->page = sender->page;
+    if (pgno == sender->pgno)
+        return 0;
+    if (sender->now == NULL && (sender->now = malloc(copy->geometry.page_size)) == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    now->page = sender->now;
+    return database_read_page(copy->db, pgno, sender->now, error);
+}
+
 /* For the page stream: the receiver's old page, where it can be had here, and is proven to be that. */
 static int old_page(void *arg, uint32_t pgno, uint8_t *page, int *known, struct error *error)
 {
     struct sender *sender = arg;
     const struct old_pages *old = &sender->options.old;
     uint64_t hash = old_hash(sender, pgno);
-    int rc;
+    int is_here = pgno <= sender->copy->geometry.page_count;
+    struct page_version now;
+    int rc = 0;
 
     *known = 0;
-    if (pgno <= sender->copy->geometry.page_count && sender->copy->index.hashes[pgno - 1].low == hash) {
+    if (is_here && sender->copy->index.hashes[pgno - 1].low == hash) {
         *known = 1;
         return database_read_page(sender->copy->db, pgno, page, error);
     }
     if (old->find == NULL || hash == 0)
         return 0;
-    rc = old->find(old->arg, pgno, hash, page, known, error);
+    is_here = is_here && old->wants_now;
+    if (is_here)
+        rc = read_now(sender, pgno, &now, error);
+    if (rc == 0)
+        rc = old->find(old->arg, pgno, hash, is_here ? &now : NULL, page, known, error);
     if (rc == 0 && *known)
         *known = page_hash(&sender->hasher, pgno, page, sender->copy->geometry.page_size).low == hash;
     return rc;
@@ -197,6 +221,7 @@ void sender_free(struct sender *sender)
     free(sender->owned);
     free(sender->beyond);
     free(sender->page);
+    free(sender->now);
     free(sender);
 }
 
@@ -304,6 +329,7 @@ static int produce(struct sender *sender, size_t enough, int *ended, struct erro
             *ended = 1;
             return page_stream_writer_finish(sender->writer, &sender->bytes, error);
         }
+        sender->pgno = pgno;
         rc = database_read_page(sender->copy->db, pgno, sender->page, error);
         if (rc == 0)
             rc = page_stream_writer_add(sender->writer, pgno, sender->page, sender->copy->index.hashes[pgno - 1].low, &sender->bytes, error);

@@ -19,16 +19,18 @@ struct error;
 struct local_copy;
 struct meter;
 struct page_index;
+struct page_version;
 struct sender;
 
 /* Where old pages come from that the receiver has and this copy has not any more. */
 struct old_pages {
     /*
      * If the page that had number pgno and this low half of a hash can be found, put it at page and set *known to 1. It is hashed
-     * again by the sender. NULL: none are kept.
+     * again by the sender. now: the page of that number as this copy has it; NULL for none, and without wants_now. find NULL: none are kept.
      */
-    int (*find)(void *arg, uint32_t pgno, uint64_t hash_low, uint8_t *page, int *known, struct error *error);
+    int (*find)(void *arg, uint32_t pgno, uint64_t hash_low, const struct page_version *now, uint8_t *page, int *known, struct error *error);
     void *arg;
+    int wants_now;
 };
 
 struct sender_options {

@@ -28,15 +28,16 @@ BELOW = {
 # The headers of libraries, and the files of the product that may know them. No header is among them but for libuv's
 # handles, which links embed.
 LIBRARIES = {
-    "sqlite3.h": ("protocol/page/connection.c", "protocol/page/read_ahead.c", "protocol/sync/sidecar_file.c",
-                  "protocol/sync/sidecar_base.c", "protocol/sync/receipts.c", "protocol/sync/history.c"),
+    "sqlite3.h": ("protocol/page/connection.c", "protocol/page/large_io.c", "protocol/sync/sidecar_file.c",
+                  "protocol/sync/sidecar_base.c", "protocol/sync/receipts.c", "protocol/sync/history.c",
+                  "protocol/sync/history_file.c", "protocol/sync/history_index.c"),
     "msgpack.h": ("protocol/wire/message.c",),
     "libssh2.h": ("protocol/link/link_ssh.c", "protocol/link/ssh_*.c"),
     "microhttpd.h": ("origin/http_server.c",),
     "curl/curl.h": ("lockstore/http.c",),
     "jansson.h": ("lockstore/record.c", "lockstore/credentials_parse.c", "replica/report_json.c",
                   "replica/progress_render.c"),
-    "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c"),
+    "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c", "protocol/sync/history_index.c"),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c", "origin/access.c", "origin/keygen.c"),
     "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "origin/metrics_state.h", "replica/*.c"),

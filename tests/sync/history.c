@@ -46,12 +46,25 @@ static uint64_t hash_of(uint64_t version, uint32_t pgno)
     return version << 32 | pgno;
 }
 
+/* The page of that version is replaced by the one of the next, which has no more in common with it
+ * than any page. */
+static void add(struct history *history, uint64_t version, uint32_t pgno, uint32_t page_size)
+{
+    static uint8_t next[65536];
+    const struct page_version after = {next, hash_of(version + 1, pgno)};
+    struct page_version before = {NULL, hash_of(version, pgno)};
+
+    memcpy(next, page_of(version + 1, pgno, page_size), page_size);
+    before.page = page_of(version, pgno, page_size);
+    history_add(history, pgno, &before, &after);
+}
+
 static void begin(struct history *history, uint64_t version, uint32_t first, uint32_t count,
                   uint32_t page_size)
 {
     history_begin(history, version, page_size);
     for (uint32_t pgno = first; pgno < first + count; pgno++)
-        history_add(history, pgno, hash_of(version, pgno), page_of(version, pgno, page_size));
+        add(history, version, pgno, page_size);
 }
 
 /* A process of its own takes a push that replaces these pages. */
@@ -76,7 +89,7 @@ static uint32_t found(uint64_t version, uint32_t first, uint32_t count, uint32_t
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < count; i++) {
             uint32_t pgno = first + (pass == 0 ? i : count - 1 - i);
-            if (!history_find(history, pgno, hash_of(version, pgno), page_size, page))
+            if (!history_find(history, pgno, hash_of(version, pgno), NULL, page_size, page))
                 continue;
             counts[pass]++;
             assert_memory_equal(page, page_of(version, pgno, page_size), page_size);
@@ -118,6 +131,106 @@ static void test_round_trips(void **unused)
     }
 }
 
+/* What version `version` of page 7 holds where every version changes ten bytes of the one before.
+ */
+static const uint8_t *slowly_changed(uint64_t version)
+{
+    static uint8_t page[4096];
+
+    memcpy(page, page_of(1, 7, sizeof(page)), sizeof(page));
+    for (uint64_t v = 2; v <= version; v++)
+        memset(page + v % 50 * 16, (int)v, 10);
+    return page;
+}
+
+/* Pushes replace versions first to last - 1 of page 7, each by the next. */
+static void change_slowly(uint64_t first, uint64_t last)
+{
+    for (uint64_t version = first; version < last; version++) {
+        struct history *history = attach(PLENTY);
+        struct page_version before = {NULL, hash_of(version, 7)};
+        uint8_t next[4096];
+        const struct page_version after = {next, hash_of(version + 1, 7)};
+
+        memcpy(next, slowly_changed(version + 1), sizeof(next));
+        before.page = slowly_changed(version);
+        history_begin(history, version, sizeof(next));
+        history_add(history, 7, &before, &after);
+        history_end(history);
+        history_free(history);
+    }
+}
+
+/* Whether version `wanted` of page 7 is found where the database has `now`, 0 for none. */
+static int finds(uint64_t wanted, uint64_t now)
+{
+    struct history *history = attach(PLENTY);
+    uint8_t page[4096], present[4096];
+    const struct page_version version = {present, hash_of(now, 7)};
+    int found;
+
+    memcpy(present, slowly_changed(now), sizeof(present));
+    found = history_find(history, 7, hash_of(wanted, 7), now != 0 ? &version : NULL, 4096, page);
+    if (found)
+        assert_memory_equal(page, slowly_changed(wanted), sizeof(page));
+    history_free(history);
+    return found;
+}
+
+/* Of pages that change little the differences are kept, which take little room, and lead back from
+ * the present one. */
+static void test_differences(void **unused)
+{
+    (void)unused;
+    change_slowly(2, 12);
+    assert_in_range(kept_bytes(), 1, 10 * 300);
+    for (uint64_t version = 2; version < 12; version++)
+        assert_true(finds(version, 12));
+    assert_false(finds(1, 12));
+    assert_false(finds(12, 12));
+    /* The present page is another one than the last push left: another program wrote it. */
+    assert_false(finds(11, 13));
+    assert_false(finds(2, 0));
+    /* From the middle it leads back from there, as where the database was put back. */
+    assert_true(finds(2, 8));
+    assert_true(finds(9, 8) == 0);
+}
+
+/* A page that comes back to what it was, and changes again: the way back is the newest. */
+static void test_a_page_that_comes_back(void **unused)
+{
+    struct history *history;
+    uint8_t pages[3][4096];
+
+    (void)unused;
+    for (int i = 0; i < 3; i++)
+        memcpy(pages[i], slowly_changed(2 + (uint64_t)i), 4096);
+    history = attach(PLENTY);
+    for (int push = 0; push < 3; push++) {
+        static const int from[] = {0, 1, 0}, to[] = {1, 0, 2};
+        const struct page_version before = {pages[from[push]],
+                                            hash_of(2 + (uint64_t)from[push], 7)};
+        const struct page_version after = {pages[to[push]], hash_of(2 + (uint64_t)to[push], 7)};
+        history_begin(history, 2 + (uint64_t)push, 4096);
+        history_add(history, 7, &before, &after);
+        history_end(history);
+    }
+    history_free(history);
+    assert_true(finds(2, 4));
+    assert_true(finds(3, 4));
+}
+
+/* More changes than a pull follows: the latest are found. */
+static void test_a_long_chain(void **unused)
+{
+    (void)unused;
+    change_slowly(2, 60);
+    assert_true(finds(59, 60));
+    assert_true(finds(28, 60));
+    assert_false(finds(27, 60));
+    assert_false(finds(2, 60));
+}
+
 /* A number and a hash are both needed. */
 static void test_other_keys(void **unused)
 {
@@ -127,13 +240,13 @@ static void test_other_keys(void **unused)
     (void)unused;
     keep(PLENTY, 2, 10, 5, 4096);
     history = attach(PLENTY);
-    assert_true(history_find(history, 10, hash_of(2, 10), 4096, page));
-    assert_false(history_find(history, 11, hash_of(2, 10), 4096, page));
-    assert_false(history_find(history, 10, hash_of(2, 10) + 1, 4096, page));
-    assert_false(history_find(history, 9, hash_of(2, 9), 4096, page));
-    assert_false(history_find(history, 0, 0, 4096, page));
+    assert_true(history_find(history, 10, hash_of(2, 10), NULL, 4096, page));
+    assert_false(history_find(history, 11, hash_of(2, 10), NULL, 4096, page));
+    assert_false(history_find(history, 10, hash_of(2, 10) + 1, NULL, 4096, page));
+    assert_false(history_find(history, 9, hash_of(2, 9), NULL, 4096, page));
+    assert_false(history_find(history, 0, 0, NULL, 4096, page));
     /* It was loaded for one page size. */
-    assert_false(history_find(history, 10, hash_of(2, 10), 512, page));
+    assert_false(history_find(history, 10, hash_of(2, 10), NULL, 512, page));
     history_free(history);
 }
 
@@ -291,7 +404,7 @@ static void test_damage(void **unused)
                  * nobody. */
                 history = attach(PLENTY);
                 for (uint32_t pgno = 1; pgno <= PAGES; pgno++)
-                    history_find(history, pgno, hash_of(2, pgno), 4096, page);
+                    history_find(history, pgno, hash_of(2, pgno), NULL, 4096, page);
                 history_free(history);
             }
             keep(PLENTY, 3, 1, PAGES, 4096);
@@ -349,6 +462,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_round_trips, setup_one),
         cmocka_unit_test_setup(test_other_keys, setup_one),
+        cmocka_unit_test_setup(test_differences, setup_one),
+        cmocka_unit_test_setup(test_a_page_that_comes_back, setup_one),
+        cmocka_unit_test_setup(test_a_long_chain, setup_one),
         cmocka_unit_test_setup(test_a_push_that_is_not_ended_leaves_nothing, setup_one),
         cmocka_unit_test_setup(test_whole_versions_go_oldest_first, setup_one),
         cmocka_unit_test_setup(test_a_push_that_is_larger_than_the_log, setup_one),

@@ -349,10 +349,10 @@ class PageVersionLog(Small):
             self.assertLess(2 * told["bytes"], bare["bytes"])
 
     def test_trimmed_by_whole_versions_oldest_first(self):
-        self.pushes(1, 1)
-        limit = 5 * self.size() // 2
+        self.pushes(1, 2)
+        limit = 5 * self.log("select sum(length(data) + length(keys)) from pack where version = 3")[0][0] // 2
         exe = self.origin_program("--history-bytes", str(limit))
-        for number in range(2, 6):
+        for number in range(3, 6):
             self.pushes(number, number, exe)
             self.assertLessEqual(self.size(), limit)
             self.assertEqual(self.versions(), [number, number + 1])
@@ -362,7 +362,7 @@ class PageVersionLog(Small):
 
     def test_a_push_that_is_larger_than_the_log(self):
         self.pushes(1, 1)
-        exe = self.origin_program("--history-bytes", "20000")
+        exe = self.origin_program("--history-bytes", "2000")
         self.copy("writer.db", "v2.db")
         self.change("writer.db")
         self.sync("push", "writer.db", exe=exe)
