@@ -366,7 +366,16 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     }
 }
 
-static const struct party_methods methods = {hear, speak};
+/* The database is closed here, and not by session_free: copying a large push out of the WAL takes a while. */
+static void clear_up(struct party *party)
+{
+    struct session *session = (struct session *)party;
+
+    if (session->opened)
+        local_copy_close_database(&session->copy);
+}
+
+static const struct party_methods methods = {hear, speak, clear_up};
 
 int session_new(struct session **session, const struct session_options *options,
                 struct error *error)

@@ -225,10 +225,21 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     return rc;
 }
 
+static void clear_up(struct party *party)
+{
+    struct visit *visit = (struct visit *)party;
+    struct party *session;
+
+    if (visit->session == NULL)
+        return;
+    session = session_party(visit->session);
+    session->methods->clear_up(session);
+}
+
 int visit_new(struct visit **visit, const struct visit_house *house, void (*on_turn)(void *user),
               void *user, struct error *error)
 {
-    static const struct party_methods methods = {hear, speak};
+    static const struct party_methods methods = {hear, speak, clear_up};
     struct visit *new = calloc(1, sizeof(*new));
 
     *visit = NULL;

@@ -90,7 +90,7 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     return rc == 0 ? 0 : error_wrap(error, "reading %s", compare->copy->path);
 }
 
-static const struct party_methods methods = {hear, speak};
+static const struct party_methods methods = {hear, speak, NULL};
 
 int compare_new(struct compare **compare, struct local_copy *copy, int with_digests, struct meter *meter, struct error *error)
 {

@@ -131,7 +131,7 @@ static void on_end(void *user, const struct error *error, const struct conversat
 
 static void attempt(struct line *line)
 {
-    static const struct party_methods methods = {hear, speak};
+    static const struct party_methods methods = {hear, speak, NULL};
     const struct conversation_options options = {.far_side = "the origin",
                                                  .idle_timeout_ms = SILENCE_MS,
                                                  .on_end = on_end,

@@ -424,7 +424,7 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     }
 }
 
-static const struct party_methods methods = {hear, speak};
+static const struct party_methods methods = {hear, speak, NULL};
 
 int push_new(struct push **push, struct local_copy *copy, const struct sync_options *options, struct error *error)
 {

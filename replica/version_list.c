@@ -60,7 +60,7 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
 
 int version_list_new(struct version_list **list, uint32_t max, struct error *error)
 {
-    static const struct party_methods methods = {hear, speak};
+    static const struct party_methods methods = {hear, speak, NULL};
     struct version_list *new = calloc(1, sizeof(*new));
 
     *list = NULL;

@@ -8,7 +8,7 @@
  *   it is to stop         fail
  *   bytes came            start a job that hears them
  *   the party lingers     say so, and the place, now and then
- *   the party is done     shut the link down, wait for its end a little while
+ *   the party is done     shut the link down, start a job that clears up, wait for the link's end a little while
  *   the link is gone      fail
  *   the party speaks      start a job, if the link has room
  *
@@ -150,6 +150,13 @@ static void job_work(uv_work_t *job)
         rc = party->methods->speak(party, &conversation->out, error);
 }
 
+static void clear_up_work(uv_work_t *job)
+{
+    struct conversation *conversation = job->data;
+
+    conversation->party->methods->clear_up(conversation->party);
+}
+
 /* ---- the loop's side ---- */
 
 static void finish_if_gone(struct conversation *conversation)
@@ -261,6 +268,15 @@ static void job_done(uv_work_t *job, int status)
         conversation->options.on_place(conversation->options.user, place);
 }
 
+/* Nothing is left to say or to hear; the party may have something left to do. */
+static void clear_up(struct conversation *conversation)
+{
+    if (conversation->party->methods->clear_up == NULL)
+        return;
+    conversation->job_runs = 1;
+    uv_queue_work(conversation->loop, &conversation->job, clear_up_work, job_done);
+}
+
 static void start_job(struct conversation *conversation)
 {
     struct error error = {0};
@@ -336,8 +352,10 @@ static void pump(struct conversation *conversation)
         hold_still(conversation);
     else if (conversation->inbox.len > 0)
         start_job(conversation);
-    else if (status == PARTY_DONE)
+    else if (status == PARTY_DONE) {
         say_goodbye(conversation);
+        clear_up(conversation);
+    }
     else if (conversation->link == NULL)
         fail_for_lost_link(conversation);
     else if (status == PARTY_LINGERS)

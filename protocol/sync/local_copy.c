@@ -125,6 +125,15 @@ void local_copy_release(struct local_copy *copy)
     memset(copy, 0, sizeof(*copy));
 }
 
+void local_copy_close_database(struct local_copy *copy)
+{
+    local_copy_let_go(copy);
+    if (copy->db != NULL)
+        database_checkpoint(copy->db);
+    database_free(copy->db);
+    copy->db = NULL;
+}
+
 void local_copy_borrow(struct local_copy *copy, struct page_scan *scan, const struct sidecar_state *book, local_copy_prove *prove,
                        void *arg)
 {

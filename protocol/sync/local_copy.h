@@ -98,6 +98,9 @@ int local_copy_open_partial(struct local_copy *copy, uint32_t page_size, int res
 /* Put the finished partial into the place of the database and open it. */
 int local_copy_finish_partial(struct local_copy *copy, uint32_t page_count, struct error *error);
 
+/* After a commit: leave nothing in the WAL that could be in the database, and close that; its sidecar stays open. */
+void local_copy_close_database(struct local_copy *copy);
+
 /* End the read transaction, if one is open. */
 void local_copy_let_go(struct local_copy *copy);
 

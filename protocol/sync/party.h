@@ -31,6 +31,8 @@ struct party_methods {
     int (*hear)(struct party *party, const struct message *message, struct buffer *out, struct error *error);
     /* Append the next thing to say to out: at most about LIMIT_CHUNK bytes, possibly none. Called while the status is PARTY_SPEAKS. */
     int (*speak)(struct party *party, struct buffer *out, struct error *error);
+    /* Called once after PARTY_DONE, when the last words are on their way: what is left to do that the peer need not wait for. May be NULL. */
+    void (*clear_up)(struct party *party);
 };
 
 /* The first member of every party. */
