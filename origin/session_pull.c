@@ -38,15 +38,29 @@ static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low,
 static int start_sending(struct session *session, const struct message_pull *pull, uint64_t version,
                          struct error *error)
 {
+    /* A copy has no page-version log: only pushes write one. */
+    int is_copy = session->options.origin != NULL;
     const struct sender_options options = {.theirs = pull->geometry,
                                            .seed = pull->seed,
                                            .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
-                                           .old = {find_old_page, session, 1},
+                                           .old = {is_copy ? NULL : find_old_page, session, 1},
                                            .version = version,
                                            .level = session->options.level};
-    int rc = session_open_history(session, error);
+    int rc = is_copy ? 0 : session_open_history(session, error);
 
     return rc != 0 ? rc : sender_new(&session->sender, &session->copy, &options, error);
+}
+
+/* Which version it is that is held now. At an origin what was changed without Lockstep is counted by this. */
+static int find_version(struct session *session, uint64_t *version, struct error *error)
+{
+    struct local_copy *copy = &session->copy;
+    int rc;
+
+    if (session->options.origin != NULL)
+        return session_copy_version(session, version, error);
+    rc = sidecar_join(copy->sidecar, session->lineage, session->hash_key, 0, error);
+    return rc != 0 ? rc : sidecar_observe(copy->sidecar, copy->geometry.root, version, error);
 }
 
 int session_hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out,
@@ -66,9 +80,7 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
         return 0;
     }
     if (rc == 0)
-        rc = sidecar_join(copy->sidecar, session->lineage, session->hash_key, 0, error);
-    if (rc == 0)
-        rc = sidecar_observe(copy->sidecar, copy->geometry.root, &version, error);
+        rc = find_version(session, &version, error);
     if (rc != 0)
         return rc;
     session->report.version = version;
