@@ -19,6 +19,7 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/random.h"
+#include "protocol/sync/description.h"
 #include "protocol/sync/history.h"
 #include "protocol/sync/page_scan.h"
 #include "protocol/sync/receiver.h"
@@ -45,6 +46,9 @@ void session_move(struct session *session, enum session_stage stage)
     case READY:
     case CONFIRMING:
         session->party.status = PARTY_LISTENS;
+        break;
+    case DESCRIBING:
+        session->party.status = description_speaks(session->description) ? PARTY_SPEAKS : PARTY_LISTENS;
         break;
     case FINISHED:
         session->party.status = PARTY_DONE;
@@ -73,7 +77,8 @@ void session_rest(struct session *session)
         local_copy_disconnect(&session->copy);
 }
 
-int session_read_book(struct session *session, struct sidecar_state *book, struct error *error)
+/* Read the sidecar without keeping it open. */
+static int read_book(struct session *session, struct sidecar_state *book, struct error *error)
 {
     const struct local_copy *copy = &session->copy;
     struct sidecar *sidecar;
@@ -115,7 +120,7 @@ static int look_shared(struct session *session, struct error *error)
         session->opened = rc == 0;
     }
     if (rc == 0)
-        rc = session_read_book(session, &book, error);
+        rc = read_book(session, &book, error);
     if (rc != 0)
         return rc;
     identity.is_stored = book.has_lineage;
@@ -177,13 +182,6 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
 
     if (rc != 0 || session->party.status == PARTY_WAITS)
         return rc;
-    hello->version = sidecar_version_of(&copy->book, copy->geometry.root);
-    if (session->options.origin != NULL) {
-        rc = session_copy_version(session, &hello->version, error);
-        snprintf(hello->origin, sizeof(hello->origin), "%s", session->options.origin);
-    }
-    if (rc != 0)
-        return rc;
     hello->protocol = PROTOCOL_VERSION;
     snprintf(hello->software, sizeof(hello->software), "lockstep %s", LOCKSTEP_VERSION);
     hello->flags = (copy->book.has_lineage ? 0 : HELLO_FRESH) |
@@ -192,6 +190,7 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
                    (session->options.may_push ? HELLO_MAY_PUSH : 0);
     memcpy(hello->lineage, session->lineage, sizeof(hello->lineage));
     memcpy(hello->hash_key, session->hash_key, sizeof(hello->hash_key));
+    hello->version = sidecar_version_of(&copy->book, copy->geometry.root);
     hello->geometry = copy->geometry;
     hello->fence_token = copy->book.fence.token;
     session->report.version = hello->version;
@@ -220,8 +219,6 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
     struct database_state state;
     int rc = 0;
 
-    if (session->options.origin != NULL)
-        return session_refuse_change(&session->options, error);
     if (!session->options.may_push)
         return error_set(error, ERR_NOT_ALLOWED,
                          "this link may not push, so it may not fence either, and `lockstep run` "
@@ -309,6 +306,8 @@ static int hear_ready(struct session *session, const struct message *message, st
         return session_hear_push(session, &message->push, out, error);
     case MESSAGE_FENCE:
         return hear_fence(session, &message->fence, error);
+    case MESSAGE_DESCRIBE:
+        return session_hear_describe(session, &message->describe, error);
     case MESSAGE_HISTORY:
         return session_hear_history(session, &message->history, out, error);
     case MESSAGE_VERIFY:
@@ -345,6 +344,8 @@ static int hear(struct party *party, const struct message *message, struct buffe
         session_move(session,
                      receiver_status(session->receiver) == PARTY_DONE ? APPLYING : RECEIVING);
         return rc;
+    case DESCRIBING:
+        return session_hear_describing(session, message, out, error);
     default:
         return unexpected(message, error);
     }
@@ -368,6 +369,8 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
         return session_speak_apply(session, out, error);
     case DIGESTING:
         return speak_digest(session, out, error);
+    case DESCRIBING:
+        return session_speak_description(session, out, error);
     default:
         return error_set(error, ERR_INTERNAL, "the session has nothing to say");
     }
@@ -401,8 +404,7 @@ int session_new(struct session **session, const struct session_options *options,
     new->party.methods = &methods;
     new->options.names = options->names;
     new->options.may_pull = options->may_pull;
-    new->options.may_push = options->may_push && options->origin == NULL;
-    new->options.origin = options->origin;
+    new->options.may_push = options->may_push;
     new->options.timeout_ms = options->timeout_ms;
     new->options.level = options->level;
     new->options.history_bytes = options->history_bytes;
@@ -424,6 +426,7 @@ void session_free(struct session *session)
         scan_cache_leave(session->options.scans, &session->scan_request);
     receiver_free(session->receiver);
     sender_free(session->sender);
+    description_free(session->description);
     history_free(session->history);
     if (session->opened)
         local_copy_release(&session->copy);

@@ -38,27 +38,27 @@ static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low,
 static int start_sending(struct session *session, const struct message_pull *pull, uint64_t version,
                          struct error *error)
 {
-    /* A copy has no page-version log: only pushes write one. */
-    int is_copy = session->options.origin != NULL;
     const struct sender_options options = {.theirs = pull->geometry,
                                            .seed = pull->seed,
                                            .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
-                                           .old = {is_copy ? NULL : find_old_page, session, 1},
+                                           .is_dry = session->is_dry,
+                                           .old = {find_old_page, session, 1},
                                            .version = version,
                                            .level = session->options.level};
-    int rc = is_copy ? 0 : session_open_history(session, error);
+    int rc = session_open_history(session, error);
 
     return rc != 0 ? rc : sender_new(&session->sender, &session->copy, &options, error);
 }
 
-/* Which version it is that is held now. At an origin what was changed without Lockstep is counted by this. */
-static int find_version(struct session *session, uint64_t *version, struct error *error)
+/* The version that there is. Unless nothing may be changed, the bookkeeping takes note of it. */
+static int count_version(struct session *session, uint64_t *version, struct error *error)
 {
-    struct local_copy *copy = &session->copy;
+    const struct local_copy *copy = &session->copy;
     int rc;
 
-    if (session->options.origin != NULL)
-        return session_copy_version(session, version, error);
+    *version = sidecar_version_of(&copy->book, copy->geometry.root);
+    if (session->is_dry)
+        return 0;
     rc = sidecar_join(copy->sidecar, session->lineage, session->hash_key, 0, error);
     return rc != 0 ? rc : sidecar_observe(copy->sidecar, copy->geometry.root, version, error);
 }
@@ -79,20 +79,22 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
         session_greet_again(session);
         return 0;
     }
+    session->is_dry = (pull->flags & SYNC_DRY_RUN) != 0;
+    session->party.send_rate = pull->rate;
     if (rc == 0)
-        rc = find_version(session, &version, error);
+        rc = count_version(session, &version, error);
     if (rc != 0)
         return rc;
     session->report.version = version;
     if (memcmp(pull->lineage, session->lineage, LINEAGE_SIZE) == 0)
         session->report.replica_version = pull->version;
     fields = session_log_fields(session, "pull", version);
-    log_event(LOG_INFO, &fields, "%s pulls version %llu of %s", pull->instance, (unsigned long long)version,
-              copy->path);
+    log_event(LOG_INFO, &fields, "%s pulls version %llu of %s%s", pull->instance, (unsigned long long)version,
+              copy->path, session->is_dry ? ", as a dry run" : "");
     if (memcmp(pull->geometry.root, copy->geometry.root, ROOT_SIZE) == 0) {
         message.end.geometry = copy->geometry;
         message.end.version = version;
-        session_move(session, CONFIRMING);
+        session_move(session, session->is_dry ? FINISHED : CONFIRMING);
         local_copy_let_go(copy);
         session_rest(session);
         return message_encode(&message, out, error);
@@ -122,7 +124,7 @@ int session_speak_pages(struct session *session, struct buffer *out, struct erro
         session_move(session, SENDING);
         return rc;
     }
-    session_move(session, CONFIRMING);
+    session_move(session, session->is_dry ? FINISHED : CONFIRMING);
     local_copy_let_go(&session->copy);
     sender_free(session->sender);
     history_free(session->history);

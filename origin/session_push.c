@@ -290,8 +290,6 @@ int session_hear_push(struct session *session, const struct message_push *push, 
     int moved = 0;
     int rc = 0;
 
-    if (session->options.origin != NULL)
-        return session_refuse_change(&session->options, error);
     if (!session->options.may_push)
         return error_set(error, ERR_NOT_ALLOWED, "this link may not push");
     if (push->geometry.page_count == 0)
@@ -299,6 +297,11 @@ int session_hear_push(struct session *session, const struct message_push *push, 
     session->push = *push;
     if (session->options.scans != NULL)
         rc = look_again(session, &moved, error);
+    if (push->flags & SYNC_DRY_RUN) {
+        if (rc == 0)
+            rc = check_push(session, error);
+        return rc != 0 ? rc : session_start_dry_push(session, error);
+    }
     if (rc == 0)
         rc = settle(session, error);
     if (rc == 0)

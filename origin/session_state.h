@@ -13,6 +13,7 @@
 #include "protocol/wire/message.h"
 
 struct buffer;
+struct description;
 struct error;
 struct history;
 struct receiver;
@@ -27,6 +28,7 @@ enum session_stage {
     RECEIVING,
     APPLYING,
     DIGESTING,
+    DESCRIBING,
     FINISHED
 };
 
@@ -44,7 +46,9 @@ struct session {
     struct history *history; /* NULL until needed */
     struct sender *sender;
     struct receiver *receiver;
+    struct description *description; /* DESCRIBING */
     struct message_push push; /* the request at hand */
+    int is_dry;               /* it is a dry run */
     struct push_record record;
     struct session_report report;
 };
@@ -64,16 +68,6 @@ struct log_fields session_log_fields(const struct session *session, const char *
  * is kept meanwhile. */
 void session_rest(struct session *session);
 
-/* Read the sidecar without keeping it open. */
-int session_read_book(struct session *session, struct sidecar_state *book, struct error *error);
-
-/*
- * Of a read-only copy: the version that what was scanned has at its origin. ERR_TRY_LATER where that is
- * nothing that the origin gave or took: a pull from here would spread what may never be accepted, and
- * its version would be made up.
- */
-int session_copy_version(struct session *session, uint64_t *version, struct error *error);
-
 /* Open the page-version log, unless it is open. The errors of history_open. */
 int session_open_history(struct session *session, struct error *error);
 
@@ -88,6 +82,18 @@ int session_speak_pages(struct session *session, struct buffer *out, struct erro
 /* CONFIRMING: the replica says that it has what was sent. For the log only: it is the replica that
  * knows. */
 int session_hear_receipt(struct session *session, const struct message_receipt *receipt);
+
+/* READY: DESCRIBE came, or a PUSH that is a dry run and passed the guards. Leaves the session
+ * DESCRIBING. */
+int session_hear_describe(struct session *session, const struct message_describe *request,
+                          struct error *error);
+int session_start_dry_push(struct session *session, struct error *error);
+
+/* DESCRIBING: ASK, or the END of a dry run, after which it is FINISHED. And the next part of the
+ * description. */
+int session_hear_describing(struct session *session, const struct message *message,
+                            struct buffer *out, struct error *error);
+int session_speak_description(struct session *session, struct buffer *out, struct error *error);
 
 /* READY: HISTORY came. The entries are in out; the session stays READY. */
 int session_hear_history(struct session *session, const struct message_history *request,

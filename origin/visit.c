@@ -40,6 +40,7 @@ struct visit {
 static int mirror(struct visit *visit, int rc)
 {
     visit->party.status = session_party(visit->session)->status;
+    visit->party.send_rate = session_party(visit->session)->send_rate;
     if (rc != 0 || visit->party.status == PARTY_DONE)
         turn_queue_leave(visit->house->pushes, &visit->ticket);
     return rc;
@@ -55,8 +56,6 @@ static struct turn_queue *queue_of(const struct visit *visit)
 /* Whoever runs pulls, fences and pushes; without the right to all of that he would hold up others for nothing. */
 static int stand_in_line(struct visit *visit, const struct message_open *open, struct error *error)
 {
-    if (visit->house->session.origin != NULL)
-        return session_refuse_change(&visit->house->session, error);
     if (!visit->entry.may_pull || !visit->entry.may_push)
         return error_set(error, ERR_NOT_ALLOWED, "%s may not both pull and push %s, and `lockstep run` does both; the origin's --allow says who may",
                          visit->entry.who, open->name);
@@ -182,7 +181,8 @@ static int hear_now(struct visit *visit, const struct message *message, struct b
     session = session_party(visit->session);
     if (visit->has_push && (rc = hear_waiting_push(visit, out, error)) != 0)
         return rc;
-    if (message->type == MESSAGE_PUSH && visit->entry.may_push && !turn_queue_enter(visit->house->pushes, &visit->ticket, 0)) {
+    if (message->type == MESSAGE_PUSH && !(message->push.flags & SYNC_DRY_RUN) && visit->entry.may_push &&
+        !turn_queue_enter(visit->house->pushes, &visit->ticket, 0)) {
         visit->push = *message;
         visit->has_push = 1;
         visit->party.status = PARTY_WAITS;

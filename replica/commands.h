@@ -8,6 +8,8 @@ int command_pull(const struct settings *settings);
 int command_push(const struct settings *settings);
 int command_status(const struct settings *settings);
 int command_verify(const struct settings *settings);
+int command_diff(const struct settings *settings);
+int command_resolve(const struct settings *settings);
 int command_history(const struct settings *settings);
 int command_run(const struct settings *settings);
 int command_lock(const struct settings *settings);

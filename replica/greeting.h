@@ -23,10 +23,17 @@ struct sync_options {
     int replace;         /* --replace */
     int any_base;        /* the sqlite3_rsync form: no base guard, local changes are overwritten */
     int wal_only;        /* --wal-only */
-    int will_push;       /* a pull: it is of no use unless a push may follow */
+    int dry_run;         /* --dry-run */
+    uint64_t rate;       /* --bwlimit, bytes per second; 0: none */
+    int has_discard_root; /* --discard gives up just this local content */
+    uint8_t discard_root[ROOT_SIZE];
+    int has_over;        /* resolve: a push over just this content of the origin's, whatever its base was */
+    uint8_t over_root[ROOT_SIZE];
+    uint64_t over_version;
     int level;           /* zstd's, 0 for none */
     enum kept_base_mode base; /* --base */
     uint32_t timeout_ms; /* for a locked database */
+    uint32_t io_timeout_ms; /* --io-timeout: silence of the other side that ends it */
     struct fence fence;  /* token 0: no lock */
     char instance[129];
     struct meter *meter; /* borrowed; NULL: nobody watches */
@@ -49,12 +56,6 @@ int greeting_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], int
 
 /* Whether the two sides have equal content, both hashed with the same key. */
 int greeting_is_equal(const struct message_hello *hello, const struct local_copy *copy);
-
-/* Whether this link may push, and if not, where and how one may. ERR_NOT_ALLOWED. */
-int greeting_check_may_push(const struct message_hello *hello, struct error *error);
-
-/* Whether the speaker's is a read-only copy, and an older version than what the replica has. */
-int greeting_is_behind(const struct message_hello *hello, const struct local_copy *copy);
 
 /* --wal-only, for either direction. */
 int greeting_check_wal(const struct message_hello *hello, const struct local_copy *copy, const struct sync_options *options,

@@ -1,6 +1,7 @@
 /*
  *   SCANNING --> GREETED? --HELLO--> (FENCE, then HELLO again) --PULL--> RECEIVING --END--> APPLYING --RECEIPT--> done
  *                   |                                              \--> CONFIRMING --END--> done      (nothing differs)
+ *                   |                                              \--> COUNTING --END--> done        (a dry run)
  *                   +--> done                                             (nothing differs, nothing is to be told)
  *
  * A HELLO that comes instead of an answer says that the origin's database moved: everything is decided anew.
@@ -13,9 +14,9 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
-#include "protocol/base/log.h"
 #include "protocol/base/random.h"
 #include "protocol/page/arrivals.h"
+#include "protocol/sync/description.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
@@ -24,7 +25,7 @@
 /* An origin that greets more often than this does nothing else. */
 #define GREETINGS_MAX 8
 
-enum stage { SCANNING, AWAITING_HELLO, CONFIRMING, RECEIVING, APPLYING, FINISHED };
+enum stage { SCANNING, AWAITING_HELLO, CONFIRMING, COUNTING, RECEIVING, APPLYING, FINISHED };
 
 struct pull {
     struct party party;
@@ -37,6 +38,7 @@ struct pull {
     struct message_hello hello;
     uint8_t seed[LINEAGE_SIZE];
     struct receiver *receiver;
+    struct description *description; /* COUNTING; NULL where nothing is to be described */
     struct sync_result result;
 };
 
@@ -58,6 +60,9 @@ static void move_to(struct pull *pull, enum stage stage)
         break;
     case CONFIRMING:
         pull->party.status = PARTY_LISTENS;
+        break;
+    case COUNTING:
+        pull->party.status = description_speaks(pull->description) ? PARTY_SPEAKS : PARTY_LISTENS;
         break;
     case RECEIVING:
         pull->party.status = receiver_status(pull->receiver);
@@ -114,7 +119,9 @@ static int check_lineage(const struct pull *pull, enum relation relation, struct
             return 0;
         break;
     }
-    if (options->discard || options->any_base || local_copy_is_at_base(pull->copy))
+    if ((options->discard && (!options->has_discard_root ||
+                             memcmp(options->discard_root, pull->copy->geometry.root, ROOT_SIZE) == 0)) ||
+        options->any_base || local_copy_is_at_base(pull->copy))
         return 0;
     return error_set(error, ERR_UNPUSHED,
                      "%s has changes that were never pushed; push them, or give --discard to replace them by the origin's "
@@ -130,8 +137,6 @@ static int check(struct pull *pull, enum relation relation, struct error *error)
     if (!(pull->hello.flags & HELLO_MAY_PULL))
         return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull: lockstep-origin was started there with --allow push (in authorized_keys, most "
                          "likely); log in with a key that may pull");
-    if (pull->options.will_push && greeting_check_may_push(&pull->hello, error) != 0)
-        return error->code;
     if (pull->hello.geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "the origin has no database there, or an empty file; push one first");
     rc = greeting_check_wal(&pull->hello, copy, &pull->options, error);
@@ -182,6 +187,57 @@ static int before_commit(void *arg, struct error *error)
     return rc != 0 ? rc : sidecar_set_incoming(sidecar, pull->hello.geometry.root, error);
 }
 
+/* ---- dry runs ---- */
+
+/* Ask what a pull would bring. What a first copy or a rebuilt file would have is not known: then all pages are counted. */
+static int say_dry_pull(struct pull *pull, struct buffer *out, struct error *error)
+{
+    struct message message = {.type = MESSAGE_PULL};
+    struct message_pull *request = &message.pull;
+    const struct local_copy *copy = pull->copy;
+    int rc = 0;
+
+    meter_enter(pull->options.meter, METER_FINDING);
+    random_bytes(pull->seed, sizeof(pull->seed));
+    pull->result.is_whole = copy->geometry.page_count == 0 || copy->geometry.page_size != pull->hello.geometry.page_size;
+    if (!pull->result.is_whole)
+        request->geometry = copy->geometry;
+    if (copy->book.has_lineage)
+        memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
+    request->flags = SYNC_DRY_RUN;
+    request->version = copy->book.base_version;
+    request->rate = pull->options.rate;
+    memcpy(request->seed, pull->seed, sizeof(request->seed));
+    snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
+    if (!pull->result.is_whole && !greeting_is_equal(&pull->hello, copy))
+        rc = description_new(&pull->description, &copy->index, pull->hello.geometry.page_count, pull->seed, error);
+    if (rc == 0)
+        rc = message_encode(&message, out, error);
+    if (rc == 0)
+        move_to(pull, COUNTING);
+    return rc;
+}
+
+static int hear_counting(struct pull *pull, const struct message *message, struct error *error)
+{
+    if (message->type == MESSAGE_ASK && pull->description != NULL && !description_speaks(pull->description)) {
+        description_hear(pull->description, &message->ask);
+        move_to(pull, COUNTING);
+        return 0;
+    }
+    if (message->type != MESSAGE_END)
+        return error_set(error, ERR_PROTOCOL, "%s came at a time when it means nothing", message_name(message->type));
+    pull->result.geometry = message->end.geometry;
+    pull->result.version = message->end.version;
+    pull->result.pages = message->end.pages;
+    pull->result.bytes = message->end.bytes;
+    pull->result.is_dry = 1;
+    move_to(pull, FINISHED);
+    return 0;
+}
+
+/* ---- the answer to HELLO, if it is to be done ---- */
+
 static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
@@ -209,27 +265,13 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
         memcpy(request->lineage, copy->book.lineage, sizeof(request->lineage));
     request->flags = copy->partial != NULL ? SYNC_PARTIAL : 0;
     request->version = copy->book.base_version;
+    request->rate = pull->options.rate;
     memcpy(request->seed, pull->seed, sizeof(request->seed));
     snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
     rc = message_encode(&message, out, error);
     if (rc == 0)
         move_to(pull, pull->receiver != NULL ? RECEIVING : CONFIRMING);
     return rc;
-}
-
-/* What is there is older than what we have from its origin already. */
-static int stay_ahead(struct pull *pull)
-{
-    struct local_copy *copy = pull->copy;
-
-    log_line(LOG_WARNING, "the copy there has version %llu, and %s is at version %llu of its origin, %s, already: nothing was pulled",
-             (unsigned long long)pull->hello.version, copy->path, (unsigned long long)copy->book.base_version, pull->hello.origin);
-    local_copy_let_go(copy);
-    pull->result.geometry = copy->geometry;
-    pull->result.version = copy->book.base_version;
-    pull->result.is_wal = copy->state.is_wal;
-    move_to(pull, FINISHED);
-    return 0;
 }
 
 static int hear_hello(struct pull *pull, const struct message_hello *hello, struct buffer *out, struct error *error)
@@ -243,13 +285,15 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
     pull->hello = *hello;
     receiver_free(pull->receiver);
     pull->receiver = NULL;
+    description_free(pull->description);
+    pull->description = NULL;
     /* What the copy was taken for since is a first copy that is coming into being, not a database. */
     if (copy->partial != NULL)
         pull->scanned = 0;
     rc = greeting_check_protocol(hello, error);
     if (rc != 0)
         return rc;
-    if (pull->options.fence.token > 0 && !pull->fenced)
+    if (pull->options.fence.token > 0 && !pull->fenced && !pull->options.dry_run)
         return say_fence(pull, out, error);
     relation = greeting_relation(hello, copy);
     meter_enter(pull->options.meter, METER_SCANNING);
@@ -258,8 +302,8 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
         rc = check(pull, relation, error);
     if (rc != 0)
         return rc;
-    if (greeting_is_behind(hello, copy) && !pull->options.discard && !pull->options.any_base && !pull->options.force_reset)
-        return stay_ahead(pull);
+    if (pull->options.dry_run)
+        return say_dry_pull(pull, out, error);
     if (greeting_is_equal(hello, copy) && !(hello->flags & HELLO_FRESH))
         return finish(pull, hello->version, error);
     if (copy->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size) {
@@ -328,6 +372,8 @@ static int hear(struct party *party, const struct message *message, struct buffe
         return hear_hello(pull, &message->hello, out, error);
     if (pull->stage == CONFIRMING && message->type == MESSAGE_END)
         return hear_confirmation(pull, &message->end, error);
+    if (pull->stage == COUNTING)
+        return hear_counting(pull, message, error);
     if (pull->stage != RECEIVING)
         return error_set(error, ERR_PROTOCOL, "%s came at a time when it means nothing", message_name(message->type));
     rc = receiver_hear(pull->receiver, message, error);
@@ -343,6 +389,10 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     switch (pull->stage) {
     case SCANNING:
         return speak_scan(pull, error);
+    case COUNTING:
+        rc = description_speak(pull->description, out, error);
+        move_to(pull, COUNTING);
+        return rc;
     case RECEIVING:
         rc = receiver_speak(pull->receiver, out, error);
         move_to(pull, RECEIVING);
@@ -366,6 +416,7 @@ int pull_new(struct pull **pull, struct local_copy *copy, const struct sync_opti
     new->party.methods = &methods;
     new->copy = copy;
     new->options = *options;
+    new->party.send_rate = options->rate;
     move_to(new, SCANNING);
     *pull = new;
     return 0;
@@ -376,6 +427,7 @@ void pull_free(struct pull *pull)
     if (pull == NULL)
         return;
     receiver_free(pull->receiver);
+    description_free(pull->description);
     explicit_bzero(&pull->hello, sizeof(pull->hello));
     free(pull);
 }

@@ -16,7 +16,10 @@ struct pull;
 struct sync_result {
     struct geometry geometry; /* of both sides now */
     uint64_t version;
-    uint32_t pages;           /* that went over */
+    uint32_t pages;           /* that went over; of a dry run: that would */
+    uint64_t bytes;           /* of a dry run: of their stream */
+    int is_dry;               /* nothing was changed; geometry is what it would be */
+    int is_whole;             /* of a dry run: all was counted, for the file would be made anew or rebuilt first */
     int is_wal;               /* the local database's journal mode */
 };
 

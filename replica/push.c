@@ -133,6 +133,9 @@ static int check_base(const struct push *push, int equal, struct error *error)
     const struct sidecar_state *book = &push->copy->book;
     const struct message_hello *hello = &push->hello;
 
+    /* Over what the user saw, and nothing else: the origin compares. */
+    if (push->options.has_over)
+        return 0;
     if (push->any_base || equal || (hello->flags & HELLO_FRESH))
         return 0;
     if (book->has_base && memcmp(book->base_root, hello->geometry.root, ROOT_SIZE) == 0)
@@ -163,10 +166,11 @@ static int check(struct push *push, enum relation relation, int equal, struct er
 {
     const struct local_copy *copy = push->copy;
     const struct message_hello *hello = &push->hello;
-    int rc = greeting_check_may_push(hello, error);
+    int rc;
 
-    if (rc != 0)
-        return rc;
+    if (!(hello->flags & HELLO_MAY_PUSH))
+        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push: lockstep-origin was started there with --allow pull (in authorized_keys, most "
+                         "likely); log in with a key that may push");
     if (copy->geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "%s is an empty file: there is nothing to push", copy->path);
     rc = greeting_check_wal(hello, copy, &push->options, error);
@@ -223,7 +227,7 @@ static void fill_request(struct push *push, enum relation relation)
     request->flags = (options->adopt || options->any_base ? SYNC_ADOPT : 0) | (options->force_reset ? SYNC_FORCE_RESET : 0) |
                      (push->any_base ? SYNC_ANY_BASE : 0) | (options->wal_only ? SYNC_WAL_ONLY : 0) |
                      (options->replace ? SYNC_REPLACE : 0) | (copy->state.is_empty ? SYNC_EMPTY : 0) |
-                     (copy->state.is_wal ? SYNC_WAL : 0) | (push->base.page_count > 0 ? SYNC_DIRECT : 0);
+                     (copy->state.is_wal ? SYNC_WAL : 0) | (push->base.page_count > 0 ? SYNC_DIRECT : 0) | (options->dry_run ? SYNC_DRY_RUN : 0);
     if (relation != NO_LINEAGE_HERE) {
         memcpy(request->lineage, book->lineage, sizeof(request->lineage));
         memcpy(request->hash_key, book->hash_key, sizeof(request->hash_key));
@@ -231,6 +235,10 @@ static void fill_request(struct push *push, enum relation relation)
     if (book->has_base)
         memcpy(request->base_root, book->base_root, sizeof(request->base_root));
     request->base_version = book->base_version;
+    if (options->has_over) {
+        memcpy(request->base_root, options->over_root, sizeof(request->base_root));
+        request->base_version = options->over_version;
+    }
     request->geometry = copy->geometry;
     request->fence = options->fence;
     random_bytes(request->seed, sizeof(request->seed));
@@ -276,9 +284,10 @@ static int load_base(struct push *push, struct error *error)
     return rc;
 }
 
-static int start_sending(struct push *push, struct error *error)
+static int start_sending(struct push *push, const struct geometry *theirs, struct error *error)
 {
-    const struct sender_options options = {.theirs = push->hello.geometry,
+    const struct sender_options options = {.theirs = *theirs,
+                                           .is_dry = push->options.dry_run,
                                            .seed = push->request.seed,
                                            .known = push->base.page_count > 0 ? &push->base : NULL,
                                            .old = {find_base_page, push, 0},
@@ -294,6 +303,25 @@ static int start_sending(struct push *push, struct error *error)
     return rc;
 }
 
+/* The same, but the pages are only counted; where nothing differs there is nothing to count. */
+static int say_dry_push(struct push *push, int equal, struct buffer *out, struct error *error)
+{
+    static const struct geometry none;
+    struct message message = {.type = MESSAGE_PUSH, .push = push->request};
+    struct message end = {.type = MESSAGE_END, .end = {.geometry = push->copy->geometry}};
+    const struct geometry *theirs = &push->hello.geometry;
+    int rc = message_encode(&message, out, error);
+
+    if (rc != 0)
+        return rc;
+    if (equal) {
+        move_to(push, AWAITING_RECEIPT);
+        return message_encode(&end, out, error);
+    }
+    push->result.is_whole = theirs->page_count == 0 || theirs->page_size != push->copy->geometry.page_size;
+    return start_sending(push, push->result.is_whole ? &none : theirs, error);
+}
+
 static int say_push(struct push *push, enum relation relation, int equal, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PUSH};
@@ -305,6 +333,8 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
     if (rc != 0)
         return rc;
     fill_request(push, relation);
+    if (push->options.dry_run)
+        return say_dry_push(push, equal, out, error);
     rc = sidecar_set_pending(copy->sidecar, push->request.push_id, copy->geometry.root, error);
     if (rc != 0)
         return rc;
@@ -316,7 +346,7 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
         move_to(push, AWAITING_RECEIPT);
         return 0;
     }
-    return start_sending(push, error);
+    return start_sending(push, &theirs, error);
 }
 
 static int hear_hello(struct push *push, const struct message_hello *hello, struct buffer *out, struct error *error)
@@ -365,12 +395,27 @@ static void update_kept_base(struct push *push)
     free(page);
 }
 
+/* The origin guarded, and changed nothing. */
+static int hear_dry_receipt(struct push *push, const struct message_receipt *receipt)
+{
+    push->result.geometry = push->request.geometry;
+    push->result.version = receipt->version + (push->sender != NULL);
+    push->result.pages = push->sender != NULL ? sender_pages(push->sender) : 0;
+    push->result.bytes = push->sender != NULL ? sender_bytes(push->sender) : 0;
+    push->result.is_dry = 1;
+    local_copy_let_go(push->copy);
+    move_to(push, FINISHED);
+    return 0;
+}
+
 static int hear_receipt(struct push *push, const struct message_receipt *receipt, struct error *error)
 {
     struct local_copy *copy = push->copy;
     const uint8_t *key = copy->hash_key;
     int rc;
 
+    if (push->options.dry_run)
+        return hear_dry_receipt(push, receipt);
     if (memcmp(receipt->push_id, push->request.push_id, LINEAGE_SIZE) != 0 ||
         memcmp(receipt->root, push->request.geometry.root, ROOT_SIZE) != 0)
         return error_set(error, ERR_PROTOCOL, "the origin's receipt is for another push");
@@ -435,6 +480,7 @@ int push_new(struct push **push, struct local_copy *copy, const struct sync_opti
     new->party.methods = &methods;
     new->copy = copy;
     new->options = *options;
+    new->party.send_rate = options->rate;
     move_to(new, SCANNING);
     *push = new;
     return 0;

@@ -10,6 +10,7 @@
 #include "protocol/base/instance.h"
 #include "protocol/base/log.h"
 #include "replica/report_json.h"
+#include "replica/page_diff.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
 #include "replica/version_list.h"
@@ -119,12 +120,28 @@ static void say_stats(const struct settings *settings, const struct transfer_out
     say_phases(settings, outcome);
 }
 
+/* What a dry run found. verb: "pulled" for "would be pulled". */
+static void say_dry(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome)
+{
+    const struct sync_result *result = &outcome->result;
+    char bytes[32];
+
+    if (!settings->quiet)
+        say(settings, "dry run: %s%u of %u pages would be %s, %s bytes; nothing was changed%s", result->is_whole ? "at most " : "",
+            result->pages, result->geometry.page_count, verb, report_grouped(result->bytes, bytes),
+            result->is_whole ? " (the file would be made anew, so all pages were counted)" : "");
+}
+
 void report_sync(const struct settings *settings, const char *verb, const struct transfer_outcome *outcome)
 {
     const struct sync_result *result = &outcome->result;
     char sent[32];
     char received[32];
 
+    if (result->is_dry) {
+        say_dry(settings, verb, outcome);
+        return;
+    }
     if (!settings->quiet)
         log_line(LOG_INFO, "%s version %llu: %u of %u pages, %s bytes sent, %s received, %.2f s", verb,
                  (unsigned long long)result->version, result->pages, result->geometry.page_count,
@@ -149,8 +166,6 @@ void report_status(const struct settings *settings, const char *state, const str
     }
     printf("state:         %s\n", state);
     printf("lineage:       %s\n", lineage[0] != '\0' ? lineage : "none yet");
-    if (hello->origin[0] != '\0')
-        printf("copy of:       %s\n", hello->origin);
     printf("origin:        version %llu, %u pages of %u bytes%s\n", (unsigned long long)hello->version,
            hello->geometry.page_count, hello->geometry.page_size, hello->flags & HELLO_WAL ? ", WAL" : "");
     printf("local:         based on version %llu, %u pages of %u bytes\n", (unsigned long long)outcome->book.base_version,
@@ -169,6 +184,61 @@ void report_digests(const struct settings *settings, const struct transfer_outco
         report_json_digests(outcome);
     else if (!settings->quiet)
         printf("origin %s\nlocal  %s\n", there, here);
+}
+
+void report_resolution(const struct settings *settings, const struct resolution *resolution)
+{
+    if (settings->json)
+        report_json_resolution(resolution);
+    if (settings->quiet)
+        return;
+    if (resolution->has_pushed) {
+        report_sync(settings, "pushed", &resolution->pushed);
+        if (resolution->kept[0] != '\0')
+            log_line(LOG_WARNING,
+                     "version %llu of the origin was replaced: its changes are no longer there; they remain in %s, and in the copies that "
+                     "others pulled, until they pull again",
+                     (unsigned long long)resolution->pulled.result.version, resolution->kept);
+        return;
+    }
+    report_sync(settings, "pulled", &resolution->pulled);
+    if (resolution->kept[0] != '\0')
+        log_line(LOG_WARNING, "the local work was never pushed: it is no longer in %s and remains in %s", settings->arguments[1],
+                 resolution->kept);
+    else
+        log_line(LOG_INFO, "%s had no changes that were not pushed", settings->arguments[1]);
+}
+
+void report_diff(const struct settings *settings, const struct transfer_outcome *outcome)
+{
+    const struct page_diff_result *result = page_diff_result(outcome->diff);
+    char differing[32];
+    char bytes[32];
+
+    if (settings->json) {
+        report_json_diff(outcome);
+        return;
+    }
+    for (size_t i = 0; i < result->row_count; i++) {
+        const struct page_diff_row *row = &result->rows[i];
+        if (i == 0)
+            printf("%10s  %10s  %16s\n", "differing", "of pages", "bytes");
+        printf("%10s  ", report_grouped(row->differing, differing));
+        printf("%10s  ", report_grouped(row->pages, differing));
+        printf("%16s  ", report_grouped((unsigned long long)row->differing * result->origin.page_size, bytes));
+        if (row->kind == DIFF_INDEX)
+            printf("index %s on %s\n", row->name, row->table);
+        else
+            printf("%s%s\n", row->kind == DIFF_TABLE          ? "table "
+                             : row->kind == DIFF_FREE         ? "free pages"
+                             : row->kind == DIFF_POINTER_MAPS ? "pointer maps"
+                                                              : "pages that only the origin has",
+                   row->name);
+    }
+    printf("%s pages differ, %s bytes; version %llu of the origin has %u pages, the local copy %u\n",
+           report_grouped(result->differing, differing),
+           report_grouped((unsigned long long)result->differing * result->origin.page_size, bytes), (unsigned long long)result->version,
+           result->origin.page_count, result->local.page_count);
 }
 
 void report_history(const struct settings *settings, const struct transfer_outcome *outcome)
@@ -290,6 +360,10 @@ void report_sqlite3_rsync(const struct settings *settings, const struct transfer
     char received[32];
     char rate[64];
 
+    if (outcome->result.is_dry) {
+        say_dry(settings, "copied", outcome);
+        return;
+    }
     if (settings->stats)
         say_stats(settings, outcome);
     if (settings->verbose < 1)

@@ -5,11 +5,12 @@
 #include <stdint.h>
 
 #include "lockstore/lock.h"
+#include "replica/transfer.h"
+#include "replica/unpushed.h"
 
 struct doctor_report;
 struct error;
 struct settings;
-struct transfer_outcome;
 
 /* What came of a run. */
 struct run_summary {
@@ -23,6 +24,15 @@ struct run_summary {
     int exit_status;                        /* of the run */
     const struct error *error;              /* ERR_NONE: none */
     uint64_t milliseconds;
+};
+
+/* What came of resolve. */
+struct resolution {
+    const char *way;                 /* "take-origin", "keep-local" */
+    char kept[UNPUSHED_PATH_MAX];    /* the file with the other content; "": there was none to keep */
+    struct transfer_outcome pulled;  /* take-origin: into the local copy; keep-local, with kept: into that */
+    struct transfer_outcome pushed;
+    int has_pushed;
 };
 
 /* Print "lockstep: TEXT" on stderr (with --json an object with the error on stdout as well). Returns the exit status. */
@@ -39,6 +49,12 @@ void report_status(const struct settings *settings, const char *state, const str
 
 /* `verify`: both digests, likewise. */
 void report_digests(const struct settings *settings, const struct transfer_outcome *outcome);
+
+/* `resolve`, that went well: what was kept where, on stderr; with --json an object on stdout. */
+void report_resolution(const struct settings *settings, const struct resolution *resolution);
+
+/* `diff`: the pages that differ, by table and index, likewise. */
+void report_diff(const struct settings *settings, const struct transfer_outcome *outcome);
 
 /* `history`: the versions of outcome->versions, likewise. */
 void report_history(const struct settings *settings, const struct transfer_outcome *outcome);

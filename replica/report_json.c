@@ -9,6 +9,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/hex.h"
 #include "protocol/base/instance.h"
+#include "replica/page_diff.h"
 #include "replica/transfer.h"
 #include "replica/version_list.h"
 
@@ -61,8 +62,9 @@ static json_t *make_sync(const char *verb, const struct transfer_outcome *outcom
     double moved = (double)(outcome->stats.sent + outcome->stats.received);
     char root[2 * ROOT_SIZE + 1];
 
-    return json_pack(HEAD "s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:o}",
-                     KIND(strcmp(verb, "pulled") == 0 ? "pull" : "push"), "done", verb, "version", (json_int_t)result->version, "root",
+    return json_pack(HEAD "s:s, s:b, s:b, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:o}",
+                     KIND(strcmp(verb, "pulled") == 0 ? "pull" : "push"), "done", result->is_dry ? "nothing" : verb, "dry_run",
+                     result->is_dry, "at_most", result->is_whole, "stream_bytes", (json_int_t)result->bytes, "version", (json_int_t)result->version, "root",
                      hex_encode(geometry->root, ROOT_SIZE, root), "page_size", (json_int_t)geometry->page_size, "page_count",
                      (json_int_t)geometry->page_count, "pages_differing", (json_int_t)result->pages, "bytes_sent",
                      (json_int_t)outcome->stats.sent, "bytes_received", (json_int_t)outcome->stats.received, "round_trips",
@@ -101,8 +103,8 @@ void report_json_status(const char *state, const struct transfer_outcome *outcom
 
     if (!(hello->flags & HELLO_FRESH))
         hex_encode(hello->lineage, LINEAGE_SIZE, lineage);
-    print(json_pack(HEAD "s:s, s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", KIND("status"), "state", state, "equal",
-                    outcome->comparison.equal, "copy_of", hello->origin, "lineage", lineage, "version", (json_int_t)hello->version, "root",
+    print(json_pack(HEAD "s:s, s:b, s:s, s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", KIND("status"), "state", state, "equal",
+                    outcome->comparison.equal, "lineage", lineage, "version", (json_int_t)hello->version, "root",
                     hex_encode(hello->geometry.root, ROOT_SIZE, root), "page_size", (json_int_t)hello->geometry.page_size,
                     "page_count", (json_int_t)hello->geometry.page_count, "wal", (hello->flags & HELLO_WAL) != 0, "local_version",
                     (json_int_t)outcome->book.base_version, "local_page_size", (json_int_t)outcome->local.page_size,
@@ -117,6 +119,46 @@ void report_json_digests(const struct transfer_outcome *outcome)
     print(json_pack(HEAD "s:b, s:s, s:s}", KIND("verify"), "equal", outcome->comparison.equal, "origin",
                     hex_encode(outcome->comparison.there, ROOT_SIZE, there), "local",
                     hex_encode(outcome->comparison.here, ROOT_SIZE, here)));
+}
+
+void report_json_resolution(const struct resolution *resolution)
+{
+    int is_take = strcmp(resolution->way, "take-origin") == 0;
+    json_t *object = json_pack(HEAD "s:s}", KIND("resolve"), "way", resolution->way);
+
+    json_object_set_new(object, "kept", resolution->kept[0] != '\0' ? json_string(resolution->kept) : json_null());
+    json_object_set_new(object, "pulled", is_take ? make_sync("pulled", &resolution->pulled) : json_null());
+    json_object_set_new(object, "pushed", resolution->has_pushed ? make_sync("pushed", &resolution->pushed) : json_null());
+    json_object_set_new(object, "replaced_version",
+                        !is_take && resolution->kept[0] != '\0' ? json_integer((json_int_t)resolution->pulled.result.version) : json_null());
+    print(object);
+}
+
+static json_t *make_diff_row(const struct page_diff_row *row)
+{
+    static const char *const kinds[] = {[DIFF_TABLE] = "table",
+                                        [DIFF_INDEX] = "index",
+                                        [DIFF_FREE] = "free",
+                                        [DIFF_POINTER_MAPS] = "pointer-maps",
+                                        [DIFF_BEYOND] = "only-origin"};
+
+    return json_pack("{s:s, s:s, s:s, s:I, s:I}", "kind", kinds[row->kind], "name", row->name, "table", row->table, "pages_differing",
+                     (json_int_t)row->differing, "pages", (json_int_t)row->pages);
+}
+
+void report_json_diff(const struct transfer_outcome *outcome)
+{
+    const struct page_diff_result *result = page_diff_result(outcome->diff);
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < result->row_count; i++)
+        json_array_append_new(rows, make_diff_row(&result->rows[i]));
+    print(json_pack(HEAD "s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", KIND("diff"), "equal", result->differing == 0,
+                    "version", (json_int_t)result->version, "page_size", (json_int_t)result->origin.page_size, "page_count",
+                    (json_int_t)result->origin.page_count, "local_page_count", (json_int_t)result->local.page_count, "pages_differing",
+                    (json_int_t)result->differing, "only_origin", (json_int_t)result->only_origin, "only_local",
+                    (json_int_t)result->only_local, "bytes_sent", (json_int_t)outcome->stats.sent, "bytes_received",
+                    (json_int_t)outcome->stats.received, "rows", rows));
 }
 
 static json_t *make_entry(const struct message_entry *entry)

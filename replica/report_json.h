@@ -18,6 +18,8 @@ void report_json_sync(const char *verb, const struct transfer_outcome *outcome);
 void report_json_run(const struct run_summary *summary);
 void report_json_status(const char *state, const struct transfer_outcome *outcome);
 void report_json_digests(const struct transfer_outcome *outcome);
+void report_json_resolution(const struct resolution *resolution);
+void report_json_diff(const struct transfer_outcome *outcome);
 void report_json_history(const struct transfer_outcome *outcome);
 void report_json_holder(const struct lock_holder *holder);
 void report_json_lease(uint64_t token, const uint8_t lease_id[LOCK_LEASE_ID_SIZE]);

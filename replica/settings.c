@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/hex.h"
 #include "protocol/base/instance.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/option_text.h"
@@ -12,8 +13,10 @@
 #include "protocol/link/endpoint.h"
 #include "replica/command_table.h"
 
+#define IO_TIMEOUT_MIN_MS 10000
+
 #define SYNCS  (COMMAND_PULL | COMMAND_PUSH | COMMAND_RUN | COMMAND_SYNC)
-#define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY | COMMAND_HISTORY)
+#define LINKS  (SYNCS | COMMAND_STATUS | COMMAND_VERIFY | COMMAND_HISTORY | COMMAND_DIFF | COMMAND_RESOLVE)
 #define LEASES (COMMAND_RUN | COMMAND_LOCK)
 #define ALL    (LINKS | LEASES)
 
@@ -53,6 +56,12 @@ enum {
     PROGRESS,
     STATS,
     LIMIT,
+    DRY_RUN,
+    BWLIMIT,
+    IO_TIMEOUT,
+    TAKE_ORIGIN,
+    KEEP_LOCAL,
+    OVER,
     VERSION,
     HELP,
     ROWS
@@ -66,8 +75,8 @@ static const struct {
     [LOCK_WAIT] = {{"lock-wait", "TIME", "how long to wait for another holder; 0: not at all", "300s", 0}, LEASES},
     [LOCK_TIMEOUT] = {{"lock-timeout", "TIME", "how long the lock lasts without a renewal", "60s", 0}, LEASES},
     [KILL_AFTER] = {{"kill-after", "TIME", "from SIGTERM to SIGKILL for a job that lost the lock", "10s", 0}, COMMAND_RUN},
-    [TOKEN] = {{"token", "N", "the token that the lock was acquired with", NULL, OPTION_NO_VARIABLE}, COMMAND_LOCK | COMMAND_PUSH},
-    [LEASE_ID] = {{"lease", "ID", "the lease id that the lock was acquired with", NULL, OPTION_NO_VARIABLE | OPTION_SECRET}, COMMAND_LOCK | COMMAND_PUSH},
+    [TOKEN] = {{"token", "N", "the token that the lock was acquired with", NULL, OPTION_NO_VARIABLE}, COMMAND_LOCK | COMMAND_PUSH | COMMAND_RESOLVE},
+    [LEASE_ID] = {{"lease", "ID", "the lease id that the lock was acquired with", NULL, OPTION_NO_VARIABLE | OPTION_SECRET}, COMMAND_LOCK | COMMAND_PUSH | COMMAND_RESOLVE},
     [INSTANCE] = {{"instance", "NAME", "who this is, in the lock and in logs; default: machine and process", NULL, 0}, ALL},
     [ADOPT] = {{"adopt", NULL, "join two databases of different content of which one was never synced", NULL, 0}, SYNCS},
     [DISCARD] = {{"discard", NULL, "give up local changes that were never pushed", NULL, 0}, COMMAND_PULL | COMMAND_RUN},
@@ -75,9 +84,9 @@ static const struct {
     [REPLACE] = {{"replace", NULL, "rebuild the receiver's file where the page sizes differ", NULL, 0}, SYNCS},
     [WAL_ONLY] = {{"wal-only", NULL, "do not sync unless both databases are in WAL mode", NULL, 0}, SYNCS},
     [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database", "30s", 0}, LINKS},
-    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19", "3", 0}, SYNCS},
-    [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are", NULL, 0}, SYNCS},
-    [BASE] = {{"base", "auto|reflink|copy|none", "how to keep what was last synced, for small pushes; auto: reflink where the\nfile system can, else copy where there is room", "auto", 0}, SYNCS},
+    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19", "3", 0}, SYNCS | COMMAND_RESOLVE},
+    [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are", NULL, 0}, SYNCS | COMMAND_RESOLVE},
+    [BASE] = {{"base", "auto|reflink|copy|none", "how to keep what was last synced, for small pushes; auto: reflink where the\nfile system can, else copy where there is room", "auto", 0}, SYNCS | COMMAND_RESOLVE},
     [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side", NULL, 0}, LINKS},
     [SSH] = {{"ssh", "PROGRAM", "reach the remote side by this ssh program instead of the built-in one", NULL, 0}, LINKS},
     [PORT] = {{"p|port", "PORT", "TCP port PORT instead of 22 (SSH) or 7433 (tls://)", NULL, 0}, LINKS},
@@ -95,8 +104,14 @@ static const struct {
     [QUIET] = {{"q|quiet", NULL, "say nothing but errors", NULL, 0}, ALL},
     [JSON] = {{"json", NULL, "print the outcome as one JSON object", NULL, 0}, ALL | COMMAND_CONFIG},
     [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
-    [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS},
+    [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS | COMMAND_RESOLVE},
     [LIMIT] = {{"limit", "N", "how many versions, 1 to 1000", "20", 0}, COMMAND_HISTORY},
+    [DRY_RUN] = {{"n|dry-run", NULL, "tell what would go over, and change nothing on either side", NULL, 0}, COMMAND_PULL | COMMAND_PUSH | COMMAND_SYNC},
+    [BWLIMIT] = {{"bwlimit", "RATE", "send at most so many KiB a second, on either side; with K, M, G (of 1024),\nKB, MB, GB (of 1000) or b: of these", NULL, 0}, SYNCS | COMMAND_RESOLVE},
+    [IO_TIMEOUT] = {{"io-timeout", "TIME", "how long the other side may be silent, at least 10s", "60s", 0}, LINKS},
+    [TAKE_ORIGIN] = {{"take-origin", NULL, "keep the local work in a file beside LOCAL, and take the origin's content", NULL, OPTION_NO_VARIABLE}, COMMAND_RESOLVE},
+    [KEEP_LOCAL] = {{"keep-local", NULL, "keep the origin's content in a file beside LOCAL, and push LOCAL over it", NULL, OPTION_NO_VARIABLE}, COMMAND_RESOLVE},
+    [OVER] = {{"over", "VERSION", "with --keep-local: only if this is the origin's version", NULL, OPTION_NO_VARIABLE}, COMMAND_RESOLVE},
     [VERSION] = {{"version", NULL, "print the version", NULL, OPTION_ALONE}, ALL},
     [HELP] = {{"h|help|?", NULL, "print this", NULL, OPTION_ALONE}, ALL | COMMAND_CONFIG | COMMAND_COMPLETION},
 };
@@ -168,6 +183,23 @@ static int read_token(const char *value, uint64_t *token, struct error *error)
     return rc;
 }
 
+/* The other side announces long work every five seconds. */
+static int read_io_timeout(const char *value, uint32_t *out, struct error *error)
+{
+    int rc = read_short_duration("io-timeout", value, out, error);
+
+    return rc == 0 && *out < IO_TIMEOUT_MIN_MS ? error_set(error, ERR_USAGE, "--io-timeout: \"%s\" is less than 10 seconds", value) : rc;
+}
+
+static int read_version(const char *value, uint64_t *version, struct error *error)
+{
+    long number = 0;
+    int rc = option_number("over", value, 1, INT64_MAX, &number, error);
+
+    *version = (uint64_t)number;
+    return rc;
+}
+
 static void set_flag(struct settings *settings, int row)
 {
     int *flags[ROWS] = {[ADOPT] = &settings->sync.adopt,
@@ -180,6 +212,9 @@ static void set_flag(struct settings *settings, int row)
                         [QUIET] = &settings->quiet,
                         [JSON] = &settings->json,
                         [STATS] = &settings->stats,
+                        [DRY_RUN] = &settings->sync.dry_run,
+                        [TAKE_ORIGIN] = &settings->take_origin,
+                        [KEEP_LOCAL] = &settings->keep_local,
                         [VERSION] = &settings->version,
                         [HELP] = &settings->help};
 
@@ -254,6 +289,12 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return read_short_duration("connect-timeout", value, &settings->connect.connect_timeout_ms, error);
     case LIMIT:
         return read_integer("limit", value, 1, LIMIT_HISTORY, &settings->limit, error);
+    case BWLIMIT:
+        return option_rate("bwlimit", value, &settings->sync.rate, error);
+    case IO_TIMEOUT:
+        return read_io_timeout(value, &settings->sync.io_timeout_ms, error);
+    case OVER:
+        return read_version(value, &settings->over, error);
     case PROGRESS:
         settings->progress_is_asked = 1;
         return progress_read_mode(value, &settings->progress, error);
@@ -336,6 +377,18 @@ int settings_check_local(const char *text, struct error *error)
                        text);
     endpoint_release(&endpoint);
     return rc;
+}
+
+int settings_read_fence(const struct settings *settings, struct fence *fence, struct error *error)
+{
+    memset(fence, 0, sizeof(*fence));
+    if (settings->token == 0 && settings->lease_id == NULL)
+        return 0;
+    fence->token = settings->token;
+    if (settings->token == 0 || settings->lease_id == NULL ||
+        hex_decode(settings->lease_id, strlen(settings->lease_id), fence->lease_id, sizeof(fence->lease_id)) != 0)
+        return error_set(error, ERR_USAGE, "--token and --lease go together, as `lockstep lock acquire` printed them");
+    return 0;
 }
 
 void settings_table(unsigned commands, struct option *table)

@@ -24,6 +24,8 @@ enum command {
     COMMAND_LOCK = 32,
     COMMAND_SYNC = 64, /* the sqlite3_rsync form */
     COMMAND_HISTORY = 128,
+    COMMAND_DIFF = 256,
+    COMMAND_RESOLVE = 512,
     COMMAND_CONFIG = 1 << 20, /* it has the options of the command that it shows */
     COMMAND_COMPLETION = 1 << 21,
     COMMAND_EVERY = (1 << 20) - 1
@@ -52,6 +54,9 @@ struct settings {
     int json;
     int stats;
     int limit;               /* history: how many versions */
+    int take_origin;         /* resolve: which way */
+    int keep_local;
+    uint64_t over;           /* resolve: only over this version; 0: over any */
     enum progress_mode progress;
     int progress_is_asked;   /* --progress */
     int help;
@@ -66,6 +71,9 @@ int settings_read(struct settings *settings, enum command command, int argc, cha
 
 /* ERR_USAGE where text names a database of another machine, and must be a file of this one. */
 int settings_check_local(const char *text, struct error *error);
+
+/* The fence that --token and --lease tell, for a push inside somebody else's script that holds the lock; token 0 for none. ERR_USAGE. */
+int settings_read_fence(const struct settings *settings, struct fence *fence, struct error *error);
 
 /* The options of commands, a set. table has OPTION_ROWS_MAX + 1 rows and ends with one without a name. */
 void settings_table(unsigned commands, struct option *table);

@@ -1,83 +1,18 @@
-/* The commands that hold one conversation and end: pull, push, status, verify, history, and the sqlite3_rsync form. */
+/* The commands that hold one conversation and end: pull, push, status, verify, diff, history, and the sqlite3_rsync form. */
 #include "replica/commands.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include <uv.h>
-
 #include "protocol/base/error.h"
-#include "protocol/base/hex.h"
 #include "protocol/base/log.h"
 #include "protocol/link/endpoint.h"
+#include "replica/converse.h"
+#include "replica/page_diff.h"
 #include "replica/report.h"
 #include "replica/report_json.h"
 #include "replica/settings.h"
-#include "replica/transfer.h"
-#include "replica/transfer_progress.h"
 #include "replica/version_list.h"
-
-/* One conversation under way. */
-struct conversing {
-    enum transfer_kind kind;
-    struct transfer *transfer;
-    struct progress *progress;
-    struct transfer_outcome *outcome;
-};
-
-static void on_end(void *user, const struct transfer_outcome *outcome)
-{
-    struct conversing *conversing = user;
-
-    *conversing->outcome = *outcome;
-    progress_end(conversing->progress, outcome->error.code == ERR_NONE);
-}
-
-static void on_look(void *user, struct progress_view *view)
-{
-    const struct conversing *conversing = user;
-
-    transfer_progress(conversing->transfer, conversing->kind, view);
-}
-
-/* Hold one conversation to its end. Returns outcome->error.code. */
-static int transfer(enum transfer_kind kind, const struct settings *settings, const char *origin, const char *local,
-                    struct transfer_outcome *outcome)
-{
-    struct conversing conversing = {.kind = kind, .outcome = outcome};
-    struct transfer_options options = {.kind = kind,
-                                       .connect = &settings->connect,
-                                       .local = local,
-                                       .origin_name = origin,
-                                       .sync = settings->sync,
-                                       .versions = (uint32_t)settings->limit,
-                                       .on_end = on_end,
-                                       .user = &conversing};
-    const struct progress_options progress = {.mode = settings->progress,
-                                              .is_asked = settings->progress_is_asked,
-                                              .verbose = settings->verbose,
-                                              .quiet = settings->quiet || (settings->command == COMMAND_SYNC && !settings->progress_is_asked),
-                                              .look = on_look,
-                                              .user = &conversing};
-    struct endpoint endpoint;
-    uv_loop_t loop;
-    int rc;
-
-    memset(outcome, 0, sizeof(*outcome));
-    rc = endpoint_parse(&endpoint, origin, &outcome->error);
-    if (rc != 0)
-        return rc;
-    options.origin = &endpoint;
-    uv_loop_init(&loop);
-    if (transfer_start(&conversing.transfer, &loop, &options, &outcome->error) == 0) {
-        /* It is done all the same where nothing can be told of it. */
-        progress_start(&conversing.progress, &loop, &progress, NULL);
-        uv_run(&loop, UV_RUN_DEFAULT);
-    }
-    uv_loop_close(&loop);
-    endpoint_release(&endpoint);
-    return outcome->error.code;
-}
 
 /* Whether the user gave two arguments, and the one that must be a file of this machine, that at index local, is one. */
 static int check_arguments(const struct settings *settings, int local, const char *synopsis, struct error *error)
@@ -85,19 +20,6 @@ static int check_arguments(const struct settings *settings, int local, const cha
     if (settings->argument_count != 2)
         return error_set(error, ERR_USAGE, "say: lockstep %s", synopsis);
     return settings_check_local(settings->arguments[local], error);
-}
-
-/* The fence that --token and --lease tell, for a push inside somebody else's script that holds the lock. */
-static int read_fence(const struct settings *settings, struct fence *fence, struct error *error)
-{
-    memset(fence, 0, sizeof(*fence));
-    if (settings->token == 0 && settings->lease_id == NULL)
-        return 0;
-    fence->token = settings->token;
-    if (settings->token == 0 || settings->lease_id == NULL ||
-        hex_decode(settings->lease_id, strlen(settings->lease_id), fence->lease_id, sizeof(fence->lease_id)) != 0)
-        return error_set(error, ERR_USAGE, "--token and --lease go together, as `lockstep lock acquire` printed them");
-    return 0;
 }
 
 /* Of a pull or push that is through. Returns the exit status. */
@@ -117,7 +39,7 @@ int command_pull(const struct settings *settings)
     struct transfer_outcome outcome = {0};
 
     if (check_arguments(settings, 1, "pull ORIGIN LOCAL", &outcome.error) != 0 ||
-        transfer(TRANSFER_PULL, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
+        converse(TRANSFER_PULL, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
     return tell(settings, "pulled", &outcome);
 }
@@ -128,8 +50,8 @@ int command_push(const struct settings *settings)
     struct settings fenced = *settings;
 
     if (check_arguments(settings, 0, "push LOCAL ORIGIN", &outcome.error) != 0 ||
-        read_fence(settings, &fenced.sync.fence, &outcome.error) != 0 ||
-        transfer(TRANSFER_PUSH, &fenced, settings->arguments[1], settings->arguments[0], &outcome) != 0)
+        settings_read_fence(settings, &fenced.sync.fence, &outcome.error) != 0 ||
+        converse(TRANSFER_PUSH, &fenced, settings->arguments[1], settings->arguments[0], &outcome) != 0)
         return report_error(settings, &outcome.error);
     return tell(settings, "pushed", &outcome);
 }
@@ -160,7 +82,7 @@ int command_status(const struct settings *settings)
     struct transfer_outcome outcome = {0};
 
     if (check_arguments(settings, 1, "status ORIGIN LOCAL", &outcome.error) != 0 ||
-        transfer(TRANSFER_STATUS, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
+        converse(TRANSFER_STATUS, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
     report_status(settings, describe_state(&outcome), &outcome);
     return 0;
@@ -171,7 +93,7 @@ int command_verify(const struct settings *settings)
     struct transfer_outcome outcome = {0};
 
     if (check_arguments(settings, 1, "verify ORIGIN LOCAL", &outcome.error) != 0 ||
-        transfer(TRANSFER_VERIFY, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
+        converse(TRANSFER_VERIFY, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0)
         return report_error(settings, &outcome.error);
     if (outcome.comparison.equal || !settings->json)
         report_digests(settings, &outcome);
@@ -183,6 +105,22 @@ int command_verify(const struct settings *settings)
     return report_error(settings, &outcome.error);
 }
 
+int command_diff(const struct settings *settings)
+{
+    struct transfer_outcome outcome = {0};
+    int rc;
+
+    if (check_arguments(settings, 1, "diff ORIGIN LOCAL", &outcome.error) != 0 ||
+        converse(TRANSFER_DIFF, settings, settings->arguments[0], settings->arguments[1], &outcome) != 0) {
+        rc = report_error(settings, &outcome.error);
+    } else {
+        report_diff(settings, &outcome);
+        rc = 0;
+    }
+    page_diff_free(outcome.diff);
+    return rc;
+}
+
 int command_history(const struct settings *settings)
 {
     struct transfer_outcome outcome = {0};
@@ -191,7 +129,7 @@ int command_history(const struct settings *settings)
     if (settings->argument_count != 1)
         rc = error_set(&outcome.error, ERR_USAGE, "say: lockstep history ORIGIN");
     if (rc == 0)
-        rc = transfer(TRANSFER_HISTORY, settings, settings->arguments[0], NULL, &outcome);
+        rc = converse(TRANSFER_HISTORY, settings, settings->arguments[0], NULL, &outcome);
     if (rc == 0)
         report_history(settings, &outcome);
     else
@@ -226,9 +164,9 @@ int command_sync(const struct settings *settings)
     /* What users of sqlite3_rsync expect: the replica becomes a copy, whatever it was, unless that would lose everything. */
     form.sync.any_base = 1;
     if (rc == 0 && is_push)
-        rc = transfer(TRANSFER_PUSH, &form, replica, origin, &outcome);
+        rc = converse(TRANSFER_PUSH, &form, replica, origin, &outcome);
     else if (rc == 0)
-        rc = transfer(TRANSFER_PULL, &form, origin, replica, &outcome);
+        rc = converse(TRANSFER_PULL, &form, origin, replica, &outcome);
     if (rc != 0 && rc != ERR_USAGE && !settings->json)
         puts("Databases were not synced due to errors");
     if (rc != 0)

@@ -10,11 +10,10 @@
 #include "protocol/base/random.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
+#include "replica/page_diff.h"
 #include "replica/push.h"
 #include "replica/version_list.h"
 
-/* A peer that says nothing for this long is gone. Long work on its side announces itself more often (conversation.h). */
-#define IDLE_TIMEOUT_MS 60000
 /* A database in rollback mode that is written to all the time can move between scan and transfer. */
 #define ATTEMPTS_MAX    5
 #define RETRY_DELAY_MS  200
@@ -35,6 +34,7 @@ struct transfer {
     struct push *push;
     struct compare *compare;
     struct version_list *versions;
+    struct page_diff *diff;
     int attempts;
     uint64_t away_since;     /* when the origin first asked to be tried later; 0: it did not */
     uint64_t away_delay;     /* the last pause since, milliseconds */
@@ -58,6 +58,8 @@ static struct party *make_party(struct transfer *transfer, struct error *error)
     case TRANSFER_HISTORY:
         return version_list_new(&transfer->versions, transfer->options.versions, error) == 0 ? version_list_party(transfer->versions)
                                                                                               : NULL;
+    case TRANSFER_DIFF:
+        return page_diff_new(&transfer->diff, &transfer->copy, &transfer->meter, error) == 0 ? page_diff_party(transfer->diff) : NULL;
     default:
         return compare_new(&transfer->compare, &transfer->copy, transfer->options.kind == TRANSFER_VERIFY, &transfer->meter, error) == 0
                    ? compare_party(transfer->compare)
@@ -85,6 +87,9 @@ static void collect(struct transfer *transfer)
     version_list_free(outcome->versions);
     outcome->versions = transfer->versions;
     transfer->versions = NULL;
+    page_diff_free(outcome->diff);
+    outcome->diff = transfer->diff;
+    transfer->diff = NULL;
     outcome->book = transfer->copy.book;
     outcome->local = transfer->copy.geometry;
     outcome->at_base = transfer->copy.sidecar != NULL && local_copy_is_at_base(&transfer->copy);
@@ -173,6 +178,8 @@ static void keep_base(struct transfer *transfer, const char *real_path)
     int is_sync = transfer->options.kind == TRANSFER_PULL || transfer->options.kind == TRANSFER_PUSH;
     struct error error = {0};
 
+    if (transfer->options.sync.dry_run)
+        return;
     if (is_sync && transfer->outcome.error.code == ERR_NONE)
         meter_enter(&transfer->meter, METER_KEEPING);
     if (is_sync && real_path != NULL && transfer->outcome.error.code == ERR_NONE &&
@@ -217,7 +224,7 @@ static void attempt(struct transfer *transfer)
     const struct transfer_options *options = &transfer->options;
     struct conversation_options conversation_options = {.far_side = "the origin",
                                                         .noise_advice = NOISE_ADVICE,
-                                                        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+                                                        .idle_timeout_ms = options->sync.io_timeout_ms,
                                                         .on_end = on_end,
                                                         .on_far_line = on_far_line,
                                                         .on_place = on_place,

@@ -1,5 +1,5 @@
 /*
- * transfer: one whole pull, push, status, verify or history: opens the local database, connects, holds the conversation, and
+ * transfer: one whole pull, push, status, verify, history or diff: opens the local database, connects, holds the conversation, and
  * tries again where the database changed while it was read.
  */
 #ifndef LOCKSTEP_REPLICA_TRANSFER_H
@@ -17,11 +17,12 @@
 #include "replica/pull.h"
 
 struct endpoint;
+struct page_diff;
 struct transfer;
 struct uv_loop_s;
 struct version_list;
 
-enum transfer_kind { TRANSFER_PULL, TRANSFER_PUSH, TRANSFER_STATUS, TRANSFER_VERIFY, TRANSFER_HISTORY };
+enum transfer_kind { TRANSFER_PULL, TRANSFER_PUSH, TRANSFER_STATUS, TRANSFER_VERIFY, TRANSFER_HISTORY, TRANSFER_DIFF };
 
 /* What came of it. Good during the callback. */
 struct transfer_outcome {
@@ -32,6 +33,7 @@ struct transfer_outcome {
     struct geometry local;             /* status: what the local database has */
     int at_base;                       /* status: whether that is the base */
     struct version_list *versions;     /* of a history that is through; the user's to free; else NULL */
+    struct page_diff *diff;            /* of a diff, likewise */
     uint64_t fence_token;              /* that the origin has seen; 0 where it was not heard */
     struct conversation_stats stats;   /* of all attempts */
     uint64_t milliseconds;

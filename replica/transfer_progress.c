@@ -10,7 +10,8 @@ void transfer_progress(const struct transfer *transfer, enum transfer_kind kind,
                                         [TRANSFER_PUSH] = "pushing",
                                         [TRANSFER_STATUS] = "comparing",
                                         [TRANSFER_VERIFY] = "verifying",
-                                        [TRANSFER_HISTORY] = "asking for the versions"};
+                                        [TRANSFER_HISTORY] = "asking for the versions",
+                                        [TRANSFER_DIFF] = "comparing"};
     static const char *const phases[METER_PHASES] = {[METER_CONNECTING] = ": waiting for the origin",
                                                      [METER_SCANNING] = ": reading the local copy",
                                                      [METER_FINDING] = ": finding what differs",

@@ -330,6 +330,27 @@ int option_number(const char *name, const char *value, long min, long max, long 
     return 0;
 }
 
+int option_rate(const char *name, const char *value, uint64_t *bytes_per_second, struct error *error)
+{
+    static const struct {
+        const char *unit;
+        double bytes;
+    } units[] = {{"", 1024}, {"b", 1}, {"k", 1024}, {"kib", 1024}, {"kb", 1e3}, {"m", 1048576}, {"mib", 1048576},
+                 {"mb", 1e6}, {"g", 1073741824}, {"gib", 1073741824}, {"gb", 1e9}};
+    char *end;
+    double number = strtod(value, &end);
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        double bytes = number * units[i].bytes;
+        if (end == value || strcasecmp(end, units[i].unit) != 0 || !(bytes == 0 || bytes >= 512) || bytes > 1e15)
+            continue;
+        *bytes_per_second = (uint64_t)bytes;
+        return 0;
+    }
+    return error_set(error, ERR_USAGE, "--%s: \"%s\" is not a rate of at least 512 bytes: say 500 (KiB a second), 1.5M, 2MB or 0 for none",
+                     name, value);
+}
+
 int option_duration(const char *name, const char *value, unsigned long long *milliseconds, struct error *error)
 {
     static const struct {

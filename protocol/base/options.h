@@ -88,6 +88,12 @@ int option_reader_ended(const struct option_reader *reader);
 /* Read a whole number between min and max. ERR_USAGE naming the option. */
 int option_number(const char *name, const char *value, long min, long max, long *number, struct error *error);
 
+/*
+ * Read a rate as rsync does: a number of KiB a second, may be a fraction, or with a unit: b, K, M, G (of 1024), KB, MB, GB (of 1000);
+ * 0 is none. In bytes a second, at least 512. ERR_USAGE.
+ */
+int option_rate(const char *name, const char *value, uint64_t *bytes_per_second, struct error *error);
+
 /* Read a duration: a number of seconds, or with a unit: 250ms, 30s, 5m, 2h. In milliseconds. ERR_USAGE. */
 int option_duration(const char *name, const char *value, unsigned long long *milliseconds, struct error *error);
 

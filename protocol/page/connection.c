@@ -406,6 +406,34 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     return visited;
 }
 
+int connection_visit_trees(struct connection *c, connection_tree *visit, void *arg, struct error *error)
+{
+    static const char question[] =
+        "SELECT t.name, coalesce(s.type = 'index', 0), coalesce(s.tbl_name, t.name), t.pageno"
+        " FROM temp.lockstep_tree t LEFT JOIN main.sqlite_schema s ON s.name = t.name AND s.rootpage <> 0";
+    sqlite3_stmt *statement = NULL;
+    int visited = 0;
+    /* A table of our own, for the schema may hold another one with the name dbstat. */
+    int rc = run(c, "CREATE VIRTUAL TABLE IF NOT EXISTS temp.lockstep_tree USING dbstat(main)", NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(c->handle, question, -1, &statement, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    while (rc == SQLITE_ROW && visited == 0) {
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        const char *table = (const char *)sqlite3_column_text(statement, 2);
+
+        visited = visit(arg, name != NULL ? name : "", sqlite3_column_int(statement, 1), table != NULL ? table : "",
+                        (uint32_t)sqlite3_column_int64(statement, 3), error);
+        rc = sqlite3_step(statement);
+    }
+    if (visited == 0 && rc != SQLITE_DONE)
+        visited = fail(c, rc, "looking which table each page belongs to in", error);
+    sqlite3_finalize(statement);
+    return visited;
+}
+
 int connection_write_page(struct connection *c, uint32_t pgno, const uint8_t *page,
                           uint32_t page_size, struct error *error)
 {

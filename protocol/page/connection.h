@@ -78,6 +78,15 @@ typedef int connection_visit(void *arg, uint32_t pgno, const uint8_t *page, stru
 int connection_visit_pages(struct connection *connection, uint32_t page_count, uint32_t page_size,
                            connection_visit *visit, void *arg, struct error *error);
 
+/*
+ * Called for each page of each b-tree, tree after tree: its name, whether that is an index, of which table; overflow pages count as the
+ * tree's that they hang on. The texts are good during the call. Non-zero ends the pass.
+ */
+typedef int connection_tree(void *arg, const char *name, int is_index, const char *table, uint32_t pgno, struct error *error);
+
+/* One pass over the pages of all b-trees of the transaction that is open, by SQLite's own dbstat. */
+int connection_visit_trees(struct connection *connection, connection_tree *visit, void *arg, struct error *error);
+
 /* Within a write transaction: write a page. SQLite does not see pages beyond the end as it was until the commit. */
 int connection_write_page(struct connection *connection, uint32_t pgno, const uint8_t *page, uint32_t page_size,
                           struct error *error);

@@ -20,6 +20,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/connection.h"
+#include "protocol/page/page_owners.h"
 
 #define PROGRESS_PAGES 4096
 
@@ -391,6 +392,24 @@ int database_digest(struct database *db, uint8_t sha256[32], struct error *error
         rc = error_set(error, ERR_INTERNAL, "SHA-256 failed");
 out:
     EVP_MD_CTX_free(digest.context);
+    return rc;
+}
+
+static int own_page(void *arg, const char *name, int is_index, const char *table, uint32_t pgno, struct error *error)
+{
+    return page_owners_add(arg, name, is_index, table, pgno, error);
+}
+
+int database_find_owners(struct database *db, struct page_owners *owners, struct error *error)
+{
+    int rc;
+
+    assert(db->transaction != NO_TRANSACTION);
+    rc = page_owners_init(owners, db->state.page_size, db->state.page_count, db->state.page_count > 0 ? db->page1 : NULL, error);
+    if (rc == 0 && db->state.page_count > 0)
+        rc = connection_visit_trees(db->connection, own_page, owners, error);
+    if (rc != 0)
+        page_owners_release(owners);
     return rc;
 }
 

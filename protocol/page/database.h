@@ -18,6 +18,7 @@
 #include "protocol/page/page_hash.h"
 
 struct error;
+struct page_owners;
 struct database;
 
 #define DATABASE_WRITE  1u /* will be written; the file may be read-only otherwise */
@@ -93,6 +94,13 @@ int database_data_version(struct database *db, uint32_t *value, struct error *er
  */
 int database_scan(struct database *db, const struct page_hasher *hasher, struct page_index *index,
                   int (*progress)(void *, uint32_t done), void *progress_arg, struct error *error);
+
+/*
+ * Within the open transaction: find out which table or index each page belongs to. *owners is filled (page_owners.h); on failure it
+ * needs no release. Reads the inner pages of every b-tree, and the leaves of those with overflow pages. ERR_NOT_A_DATABASE where
+ * the schema does not parse or a b-tree is damaged.
+ */
+int database_find_owners(struct database *db, struct page_owners *owners, struct error *error);
 
 /* SHA-256 over page size, page count (4 bytes each, big-endian) and every page's bytes, page_clear_volatile'd. For `verify`. */
 int database_digest(struct database *db, uint8_t sha256[32], struct error *error);

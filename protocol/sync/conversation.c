@@ -27,6 +27,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/pace.h"
 #include "protocol/sync/party.h"
 #include "protocol/wire/frame.h"
 #include "protocol/wire/message.h"
@@ -37,6 +38,8 @@
 /* How long the peer is given to end the stream after everything was said. */
 #define GOODBYE_MS 5000
 #define TICK_MS    250
+/* What is sent may be so far ahead of its pace: the next look is a tick away. */
+#define PACE_AHEAD_MS (2 * TICK_MS)
 /* What a party may have said in one job. One speak adds at most about LIMIT_CHUNK. */
 #define OUT_MAX    (4 * LIMIT_FRAME)
 #define OUT_ENOUGH (2 * LIMIT_CHUNK)
@@ -77,6 +80,7 @@ struct conversation {
     uint64_t last_heard;  /* when they last came */
     uint64_t last_wait;   /* when the job started, or a WAIT was sent */
     uint64_t ending_since;
+    struct pace pace;     /* of what is sent */
     struct conversation_stats stats;
 };
 
@@ -203,6 +207,7 @@ static void flush(struct conversation *conversation)
     data = buffer_detach(&conversation->out, &len);
     conversation->stats.sent += len;
     conversation->spoke = 1;
+    pace_spend(&conversation->pace, len, clock_monotonic_ms());
     link_write_take(conversation->link, data, len);
 }
 
@@ -255,6 +260,7 @@ static void job_done(uv_work_t *job, int status)
         finish_if_gone(conversation);
         return;
     }
+    pace_set(&conversation->pace, conversation->party->send_rate);
     if (conversation->job_error.code != ERR_NONE)
         fail(conversation, &conversation->job_error);
     else
@@ -334,6 +340,12 @@ static void hold_still(struct conversation *conversation)
     stay_in_touch(conversation);
 }
 
+/* Whether more is to be said, and it is too early for it. */
+static int is_held_back(const struct conversation *conversation)
+{
+    return pace_wait_ms(&conversation->pace, clock_monotonic_ms()) > PACE_AHEAD_MS;
+}
+
 static void pump(struct conversation *conversation)
 {
     enum party_status status;
@@ -360,7 +372,7 @@ static void pump(struct conversation *conversation)
         fail_for_lost_link(conversation);
     else if (status == PARTY_LINGERS)
         stay_in_touch(conversation);
-    else if (status == PARTY_SPEAKS && link_queued(conversation->link) < LIMIT_LINK_QUEUE)
+    else if (status == PARTY_SPEAKS && link_queued(conversation->link) < LIMIT_LINK_QUEUE && !is_held_back(conversation))
         start_job(conversation);
     if (!conversation->job_runs && status != PARTY_WAITS && conversation->link != NULL)
         link_resume(conversation->link);
@@ -406,6 +418,12 @@ static void on_tick(uv_timer_t *timer)
     conversation->queued = link_queued(conversation->link);
     if (!conversation->job_runs && conversation->party->status == PARTY_WAITS) {
         conversation->last_life = now;
+        pump(conversation);
+    } else if (!conversation->job_runs && conversation->party->status == PARTY_SPEAKS && conversation->pace.rate > 0) {
+        if (is_held_back(conversation)) {
+            conversation->last_life = now;
+            stay_in_touch(conversation);
+        }
         pump(conversation);
     } else if (conversation->job_runs && !conversation->is_mute) {
         if (now - conversation->last_wait >= WAIT_INTERVAL_MS) {

@@ -8,10 +8,10 @@
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/arrivals.h"
-#include "protocol/page/difference.h"
 #include "protocol/page/first_copy.h"
 #include "protocol/page/page_stream.h"
 #include "protocol/page/spool.h"
+#include "protocol/sync/description.h"
 #include "protocol/sync/history.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
@@ -25,9 +25,7 @@ struct receiver {
     uint32_t kept_count;     /* how many of these there are; kept is NULL where there are none */
     int complete;            /* END has come, and what came is proven */
     struct message_end end;
-    uint32_t common;         /* pages that both sides have */
-    struct difference_describer *describer; /* NULL where nothing is to be described */
-    struct difference_want want; /* what is still to be described; count 0: nothing */
+    struct description *description; /* NULL where nothing is to be described, and once pages come */
     struct page_stream_reader *reader;
     struct page_hasher hasher;
     struct page_index index;     /* of what this copy is to become; after the apply: of what it was */
@@ -62,16 +60,11 @@ static int copy_index(struct page_index *to, const struct page_index *from, stru
 /* Set up what describes this copy's pages, if there are any that the sender may have, too. */
 static int start_describing(struct receiver *receiver, const uint8_t seed[LINEAGE_SIZE], struct error *error)
 {
-    uint32_t common = receiver->theirs.page_count;
-
-    if (receiver->ours.page_count < common)
-        common = receiver->ours.page_count;
-    receiver->common = common;
     /* Equal roots: a partial that only lacked its name. Nothing will be sent, so nothing is described. */
-    if (common == 0 || memcmp(receiver->theirs.root, receiver->ours.root, ROOT_SIZE) == 0)
+    if (receiver->theirs.page_count == 0 || receiver->ours.page_count == 0 ||
+        memcmp(receiver->theirs.root, receiver->ours.root, ROOT_SIZE) == 0)
         return 0;
-    receiver->want = difference_first_flight(common);
-    return difference_describer_new(&receiver->describer, receiver->index.hashes, common, seed, error);
+    return description_new(&receiver->description, &receiver->index, receiver->theirs.page_count, seed, error);
 }
 
 /*
@@ -202,7 +195,7 @@ void receiver_free(struct receiver *receiver)
     free(receiver->old_page);
     page_index_release(&receiver->index);
     page_stream_reader_free(receiver->reader);
-    difference_describer_free(receiver->describer);
+    description_free(receiver->description);
     explicit_bzero(&receiver->hasher, sizeof(receiver->hasher));
     free(receiver);
 }
@@ -216,74 +209,21 @@ enum party_status receiver_status(const struct receiver *receiver)
 {
     if (receiver->complete)
         return PARTY_DONE;
-    return receiver->want.count > 0 ? PARTY_SPEAKS : PARTY_LISTENS;
+    return description_speaks(receiver->description) ? PARTY_SPEAKS : PARTY_LISTENS;
 }
 
 /* ---- describing ---- */
 
-/* The hashes of the pages that the sender has not; they are not the describer's. */
-static int describe_beyond(const struct receiver *receiver, const struct difference_want *part, struct buffer *out,
-                           struct error *error)
-{
-    const struct page_index *index = &receiver->index;
-    int rc = 0;
-
-    if (part->first > index->page_count || part->count > index->page_count - part->first + 1)
-        return error_set(error, ERR_PROTOCOL, "the hashes of pages beyond page %u were asked for, which is the last",
-                         index->page_count);
-    for (uint64_t pgno = part->first; rc == 0 && pgno < part->first + part->count; pgno++) {
-        uint64_t hash = index->hashes[pgno - 1].low;
-        uint8_t bytes[DIFFERENCE_HASH_SIZE];
-        for (size_t i = 0; i < sizeof(bytes); i++)
-            bytes[i] = (uint8_t)(hash >> 8 * i);
-        rc = buffer_append(out, bytes, sizeof(bytes), error);
-    }
-    return rc;
-}
-
 int receiver_speak(struct receiver *receiver, struct buffer *out, struct error *error)
 {
-    int is_cells = receiver->want.kind == DIFFERENCE_CELLS;
-    size_t unit = is_cells ? DIFFERENCE_CELL_SIZE : DIFFERENCE_HASH_SIZE;
-    int is_beyond = !is_cells && receiver->want.first > receiver->common;
-    struct difference_want part = receiver->want;
-    struct message message = {.type = is_cells ? MESSAGE_CELLS : MESSAGE_HASHES};
-    struct buffer bytes;
-    int rc;
-
-    if (part.count > LIMIT_CHUNK / unit)
-        part.count = LIMIT_CHUNK / unit;
-    if (!is_cells && !is_beyond && part.count > receiver->common - part.first + 1)
-        part.count = receiver->common - part.first + 1;
-    buffer_init(&bytes, LIMIT_CHUNK);
-    if (is_beyond)
-        rc = describe_beyond(receiver, &part, &bytes, error);
-    else
-        rc = difference_describe(receiver->describer, &part, &bytes, error);
-    if (rc == 0 && is_cells) {
-        message.cells.first = part.first;
-        message.cells.data = bytes.data;
-        message.cells.len = (uint32_t)bytes.len;
-    } else if (rc == 0) {
-        message.hashes.first = (uint32_t)part.first;
-        message.hashes.data = bytes.data;
-        message.hashes.len = (uint32_t)bytes.len;
-    }
-    if (rc == 0)
-        rc = message_encode(&message, out, error);
-    buffer_release(&bytes);
-    receiver->want.first += part.count;
-    receiver->want.count -= part.count;
-    return rc;
+    return description_speak(receiver->description, out, error);
 }
 
 static int hear_ask(struct receiver *receiver, const struct message_ask *ask, struct error *error)
 {
-    if (receiver->describer == NULL || receiver->pages > 0)
+    if (receiver->description == NULL)
         return error_set(error, ERR_PROTOCOL, "ASK came where no description of pages was due");
-    receiver->want.kind = ask->kind == ASK_CELLS ? DIFFERENCE_CELLS : DIFFERENCE_HASHES;
-    receiver->want.first = ask->first;
-    receiver->want.count = ask->count;
+    description_hear(receiver->description, ask);
     return 0;
 }
 
@@ -376,8 +316,8 @@ static int prove(struct receiver *receiver, struct error *error)
 static int hear_pages(struct receiver *receiver, const struct message_pages *pages, struct error *error)
 {
     /* The hashes that it describes change from now on. */
-    difference_describer_free(receiver->describer);
-    receiver->describer = NULL;
+    description_free(receiver->description);
+    receiver->description = NULL;
     receiver->bytes += pages->len;
     if (!receiver->is_moving) {
         receiver->is_moving = 1;

@@ -379,6 +379,11 @@ static int say_bytes(struct sender *sender, struct buffer *out, struct error *er
 
     if (sender->bytes.len == 0)
         return 0;
+    if (sender->options.is_dry) {
+        sender->streamed += sender->bytes.len;
+        buffer_consume(&sender->bytes, sender->bytes.len);
+        return 0;
+    }
     message.pages.data = sender->bytes.data;
     message.pages.len = (uint32_t)(sender->bytes.len < LIMIT_CHUNK ? sender->bytes.len : LIMIT_CHUNK);
     message.pages.total = sender->total;
@@ -448,6 +453,18 @@ int sender_speak(struct sender *sender, struct buffer *out, struct error *error)
     default:
         return 0;
     }
+}
+
+uint64_t sender_bytes(const struct sender *sender)
+{
+    return sender->streamed;
+}
+
+int sender_differences(const struct sender *sender, const struct difference_page **pages, size_t *count)
+{
+    *pages = sender->pages;
+    *count = sender->count;
+    return sender->stage != FINDING;
 }
 
 uint32_t sender_pages(const struct sender *sender)

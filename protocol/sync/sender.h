@@ -10,11 +10,13 @@
 #ifndef LOCKSTEP_SYNC_SENDER_H
 #define LOCKSTEP_SYNC_SENDER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/sync/party.h"
 #include "protocol/wire/message.h"
 
+struct difference_page;
 struct error;
 struct local_copy;
 struct meter;
@@ -38,6 +40,7 @@ struct sender_options {
     const uint8_t *seed;            /* of the receiver's sketch, LINEAGE_SIZE bytes; copied */
     const struct page_index *known; /* the receiver's hashes where they are known already: nothing is listened to; borrowed; else NULL */
     int build_on_nothing;           /* the receiver cannot fetch old pages */
+    int is_dry;                     /* the page stream is made and counted, and not said */
     struct old_pages old;
     uint64_t version;               /* to be told in END */
     int level;                      /* zstd's, 0 for none */
@@ -57,7 +60,14 @@ int sender_hear(struct sender *sender, const struct message *message, struct err
 /* The next frame or few. ERR_MOVED: a writer changed the database since the scan (rollback mode only). */
 int sender_speak(struct sender *sender, struct buffer *out, struct error *error);
 
-/* Pages sent so far. */
+/*
+ * Whether it is known which of the pages that both sides have differ; *pages are these, *count of them, ascending, good until sender_free.
+ * Who only wants to know them need not let the sender speak any more.
+ */
+int sender_differences(const struct sender *sender, const struct difference_page **pages, size_t *count);
+
+/* Pages sent so far, and the bytes of their stream; of a dry run, counted. */
 uint32_t sender_pages(const struct sender *sender);
+uint64_t sender_bytes(const struct sender *sender);
 
 #endif

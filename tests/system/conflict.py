@@ -86,5 +86,82 @@ class Refused(Conflict):
                            "(version 2 was made on the origin's machine, without Lockstep (noticed 20")
 
 
+class TakeOrigin(Conflict):
+    def test_the_local_work_is_kept_beside(self):
+        self.diverge()
+        result = self.does("resolve", "--take-origin", "--json", self.origin, self.local)
+        told = cli.json_of(result)
+        self.assertEqual((told["way"], told["pulled"]["version"], told["pushed"]), ("take-origin", 2, None))
+        self.assertEqual([cli.count(path) for path in (self.origin, self.local, told["kept"])], [17, 17, 107])
+        self.assertRegex(told["kept"], r"/local\.db\.unpushed-20\S+Z$")
+        self.assertIn(f"it is no longer in {self.local} and remains in {told['kept']}", result.stderr)
+        cli.add(self.local, 1)
+        self.does("push", self.local, self.origin)
+
+    def test_without_local_work_it_is_a_pull(self):
+        self.does("pull", self.origin, self.local)
+        cli.add(self.origin, 1)
+        told = cli.json_of(self.does("resolve", "--take-origin", "--json", self.origin, self.local))
+        self.assertEqual((told["kept"], told["pulled"]["pages_differing"]), (None, 1))
+        self.assertEqual(cli.count(self.local), 8)
+
+
+class KeepLocal(Conflict):
+    def test_the_origins_content_is_kept_beside(self):
+        self.diverge()
+        result = self.does("resolve", "--keep-local", "--over", "2", "--json", self.origin, self.local)
+        told = cli.json_of(result)
+        self.assertEqual((told["way"], told["pulled"], told["replaced_version"], told["pushed"]["version"]), ("keep-local", None, 2, 3))
+        self.assertEqual([cli.count(path) for path in (self.origin, self.local, told["kept"])], [107, 107, 17])
+        self.assertRegex(told["kept"], r"/local\.db\.origin-20\S+Z$")
+        self.assertIn(f"version 2 of the origin was replaced: its changes are no longer there; they remain in {told['kept']}",
+                      result.stderr)
+        # The other one is now the one who is behind.
+        cli.add(self.other, 1)
+        self.assert_status(self.lockstep("push", self.other, self.origin), "STALE_BASE", "version 3 was pushed by test ")
+
+    def test_over_another_version(self):
+        self.diverge()
+        self.assert_status(self.lockstep("resolve", "--keep-local", "--over", "1", self.origin, self.local), "STALE_BASE",
+                           "is at version 2, not at version 1; nothing was changed")
+        self.assertEqual(cli.count(self.origin), 17)
+        self.assertEqual([name for name in os.listdir(self.folder) if ".origin-" in name], [])
+
+    def test_a_third_change_in_between_is_a_conflict_again(self):
+        """The origin's program at the third conversation, the push, is one that lets somebody change the database first."""
+        self.diverge()
+        exe = cli.write_script(self.path("exe"), f"#!/bin/sh\necho x >>{self.path('calls')}\n"
+                               f"[ $(wc -l <{self.path('calls')}) = 3 ] && python3 -c 'import sqlite3; "
+                               f"c = sqlite3.connect(\"{self.origin}\"); c.execute(\"update counter set n = n + 1000\"); c.commit()'\n"
+                               f"exec {cli.ORIGIN} \"$@\"\n")
+        self.assert_status(self.lockstep("resolve", "--keep-local", "--exe", exe, self.origin, self.local), "STALE_BASE",
+                           "the origin changed again while this was being resolved", "without Lockstep")
+        self.assertEqual((cli.count(self.origin), cli.count(self.local)), (1017, 107))
+        # What was kept is still there, and another attempt keeps what there is now.
+        told = cli.json_of(self.does("resolve", "--keep-local", "--json", self.origin, self.local))
+        self.assertEqual([cli.count(path) for path in (self.origin, told["kept"])], [107, 1017])
+
+    def test_the_lock_is_respected(self):
+        self.diverge()
+        lock = "file://" + self.path("lock")
+        self.does("run", "--lock", lock, self.origin, self.other, "--", "true")
+        self.assert_status(self.lockstep("resolve", "--keep-local", self.origin, self.local), "FENCED", "lockstep lock acquire")
+        lease = cli.json_of(self.does("lock", "acquire", "--json", lock))
+        words = ["--token", str(lease["token"]), "--lease", lease["lease"]]
+        self.does("resolve", "--keep-local", *words, self.origin, self.local)
+        self.does("lock", "release", *words, lock)
+        self.assertEqual(cli.count(self.origin), 107)
+
+    def test_nothing_to_resolve(self):
+        self.does("pull", self.origin, self.local)
+        told = cli.json_of(self.does("resolve", "--keep-local", "--json", self.origin, self.local))
+        self.assertEqual((told["kept"], told["pushed"]["pages_differing"]), (None, 0))
+
+    def test_which_way_must_be_said(self):
+        for words in ([], ["--keep-local", "--take-origin"]):
+            self.assert_status(self.lockstep("resolve", *words, self.origin, self.local), "USAGE", "say: lockstep resolve")
+        self.assert_status(self.lockstep("resolve", "--take-origin", "--over", "3", self.origin, self.local), "USAGE", "--over goes with")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -7,18 +7,21 @@ import unittest
 
 import cli
 
-COMMANDS = ("run", "pull", "push", "status", "verify", "history", "lock")
+COMMANDS = ("run", "pull", "push", "status", "verify", "diff", "resolve", "history", "lock")
 LINK_OPTIONS = ("--exe", "--ssh", "-p", "--port", "-i", "--identity", "-F", "--ssh-config", "--accept-new-host-key",
                 "--connect-timeout", "--timeout",
-                "--ca", "--pin", "--cert", "--key", "--token-file", "--progress")
-SYNC_OPTIONS = ("--adopt", "--force-reset", "--replace", "--wal-only", "--compress-level", "--no-compress", "--base", "--stats")
+                "--ca", "--pin", "--cert", "--key", "--token-file", "--progress", "--io-timeout")
+MOVE_OPTIONS = ("--compress-level", "--no-compress", "--base", "--stats", "--bwlimit")
+SYNC_OPTIONS = MOVE_OPTIONS + ("--adopt", "--force-reset", "--replace", "--wal-only")
 COMMON_OPTIONS = ("--instance", "-v", "--verbose", "-q", "--quiet", "--json", "--version", "-h", "--help", "-?")
 OPTIONS = {
     "run": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--lock", "--lock-wait", "--lock-timeout", "--kill-after", "--discard"),
-    "pull": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--discard",),
-    "push": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--token", "--lease"),
+    "pull": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--discard", "-n", "--dry-run"),
+    "push": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--token", "--lease", "-n", "--dry-run"),
     "status": LINK_OPTIONS + COMMON_OPTIONS,
     "verify": LINK_OPTIONS + COMMON_OPTIONS,
+    "diff": LINK_OPTIONS + COMMON_OPTIONS,
+    "resolve": LINK_OPTIONS + MOVE_OPTIONS + COMMON_OPTIONS + ("--take-origin", "--keep-local", "--over", "--token", "--lease"),
     "history": LINK_OPTIONS + COMMON_OPTIONS + ("--limit",),
     "lock": COMMON_OPTIONS + ("--lock-wait", "--lock-timeout", "--token", "--lease"),
 }
@@ -26,7 +29,8 @@ OPTIONS = {
 VALUES = {"--exe": cli.ORIGIN, "--ssh": "ssh", "-p": "22", "--port": "22", "-i": "/k", "--identity": "/k", "-F": "/c",
           "--ssh-config": "/c", "--connect-timeout": "5s", "--timeout": "30", "--compress-level": "9", "--base": "none", "--instance": "me",
           "--lock": "file:///l", "--lock-wait": "1m", "--lock-timeout": "1h", "--kill-after": "250ms", "--token": "1",
-          "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t", "--limit": "7"}
+          "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t", "--limit": "7", "--bwlimit": "1M", "--io-timeout": "20s",
+          "--over": "7"}
 
 
 class Help(cli.Case):
@@ -109,6 +113,7 @@ class UsageErrors(cli.Case):
         self.refused("pull", "a", "b", "c", "d", text="\"d\" is one argument too many")
         self.refused("push", "a", text="say: lockstep push LOCAL ORIGIN")
         self.refused("status", "a", text="say: lockstep status ORIGIN LOCAL")
+        self.refused("diff", "a", text="say: lockstep diff ORIGIN LOCAL")
         self.refused("history", text="say: lockstep history ORIGIN")
         self.refused("verify", "a", text="say: lockstep verify ORIGIN LOCAL")
         self.refused("run", "a", "b", text="say: lockstep run [--lock URL] ORIGIN LOCAL -- COMMAND")
@@ -181,13 +186,14 @@ class Options(cli.Case):
     def test_every_option_is_taken(self):
         """All of them at once, with a file that is not there: the options are read before it is looked for."""
         for command, options in OPTIONS.items():
-            taken = [option for option in options if option not in ("--version", "-h", "--help", "-?")]
+            taken = [option for option in options if option not in ("--version", "-h", "--help", "-?", "--take-origin")]
             words = sum(([option, VALUES[option]] if option in VALUES else [option] for option in taken), [])
             none, nowhere = self.path("none.db"), self.path("no-origin.db")
             arguments = {"push": [none, nowhere], "lock": ["show", "file://" + none],
                          "history": [nowhere], "run": [nowhere, none, "--", "true"]}.get(command, [nowhere, none])
             result = self.lockstep(command, *words, *arguments)
-            self.assert_status(result, 0 if command in ("lock", "status", "history") else "NO_DATABASE")
+            self.assert_status(result, 0 if command in ("lock", "status", "history") else
+                               "STALE_BASE" if command == "resolve" else "NO_DATABASE")
 
     def test_files_whose_names_begin_with_a_dash(self):
         self.assert_status(self.lockstep("pull", "--", self.origin, "-local.db", cwd=self.folder), 0)
