@@ -10,6 +10,7 @@
 #include "protocol/base/log.h"
 #include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
+#include "protocol/wire/message.h"
 
 /* Work on a database may wait for another program's lock; that many can, before others wait behind them. */
 #define WORKERS "16"
@@ -19,6 +20,8 @@ enum {
     DB,
     ROOT,
     LOCK_URL,
+    READ_ONLY,
+    ORIGIN,
     CERT,
     KEY,
     CLIENT_CA,
@@ -45,6 +48,8 @@ const struct option serve_options[] = {
     [DB] = {"db", "NAME=PATH", "a database and the name that replicas call it by", NULL, OPTION_REPEATS},
     [ROOT] = {"root", "DIR", "all databases below DIR, by their paths below it", NULL, 0},
     [LOCK_URL] = {"lock-url", "URL", "[NAME=]s3://bucket/key or file:///path, the lock of a database, {name} in it for each one's:\ntake pushes only from who holds it by the store's own word, not by the fencing token alone", NULL, OPTION_REPEATS},
+    [READ_ONLY] = {"read-only", NULL, "the databases are copies, which pulls keep up to date: serve pulls alone", NULL, 0},
+    [ORIGIN] = {"origin", "NAME", "with --read-only: where their origin is; whoever wants to push is told", NULL, 0},
     [CERT] = {"cert", "FILE", "the origin's certificate and what leads to its CA, PEM", NULL, 0},
     [KEY] = {"key", "FILE", "its key; default: in the file of the certificate", NULL, 0},
     [CLIENT_CA] = {"client-ca", "FILE", "the CAs that may have signed a client's certificate, PEM", NULL, 0},
@@ -70,6 +75,7 @@ const struct option serve_options[] = {
 struct settings {
     struct daemon_options daemon;
     enum log_format log_format;
+    int read_only;
     int verbose;
     int help;
 };
@@ -130,6 +136,7 @@ static int read_option(struct settings *settings, int row, const char *value, st
 {
     struct daemon_options *daemon = &settings->daemon;
     const char **texts[] = {[ROOT] = &daemon->catalog.root,
+                            [ORIGIN] = &daemon->session.origin,
                             [CERT] = &daemon->tls.cert,
                             [KEY] = &daemon->tls.key,
                             [CLIENT_CA] = &daemon->tls.client_ca,
@@ -171,6 +178,9 @@ static int read_option(struct settings *settings, int row, const char *value, st
         if (log_read_format(value, &settings->log_format) != 0)
             return error_set(error, ERR_USAGE, "--log-format: \"%s\" is neither text nor json", value);
         return 0;
+    case READ_ONLY:
+        settings->read_only = 1;
+        return 0;
     case VERBOSE:
         settings->verbose++;
         return 0;
@@ -195,6 +205,22 @@ static int check(const struct daemon_options *daemon, struct error *error)
     return lock_urls_check(&daemon->lock_urls, &daemon->catalog, error);
 }
 
+/* What goes with --read-only, and what does not. */
+static int check_copies(const struct settings *settings, struct error *error)
+{
+    const char *origin = settings->daemon.session.origin;
+
+    if (settings->read_only && (origin == NULL || origin[0] == '\0'))
+        return error_set(error, ERR_USAGE, "--read-only: where may be pushed then? give --origin, as in --origin tls://ams.internal/org.db");
+    if (!settings->read_only && origin != NULL)
+        return error_set(error, ERR_USAGE, "--origin is for copies; they are served with --read-only");
+    if (origin != NULL && strlen(origin) >= sizeof(((struct message_hello *)0)->origin))
+        return error_set(error, ERR_USAGE, "--origin has at most %zu bytes", sizeof(((struct message_hello *)0)->origin) - 1);
+    if (settings->read_only && (settings->daemon.lock_urls.count > 0 || settings->daemon.lock_urls.general != NULL))
+        return error_set(error, ERR_USAGE, "--lock-url is for pushes, and with --read-only there are none");
+    return 0;
+}
+
 static int read_command_line(int argc, char **argv, struct settings *settings, struct error *error)
 {
     struct option_reader reader;
@@ -214,6 +240,8 @@ static int read_command_line(int argc, char **argv, struct settings *settings, s
         if (rc != 0 || settings->help)
             break;
     }
+    if (rc == 0 && !settings->help)
+        rc = check_copies(settings, error);
     return rc != 0 || settings->help ? rc : check(&settings->daemon, error);
 }
 

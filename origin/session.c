@@ -77,8 +77,7 @@ void session_rest(struct session *session)
         local_copy_disconnect(&session->copy);
 }
 
-/* Read the sidecar without keeping it open. */
-static int read_book(struct session *session, struct sidecar_state *book, struct error *error)
+int session_read_book(struct session *session, struct sidecar_state *book, struct error *error)
 {
     const struct local_copy *copy = &session->copy;
     struct sidecar *sidecar;
@@ -120,7 +119,7 @@ static int look_shared(struct session *session, struct error *error)
         session->opened = rc == 0;
     }
     if (rc == 0)
-        rc = read_book(session, &book, error);
+        rc = session_read_book(session, &book, error);
     if (rc != 0)
         return rc;
     identity.is_stored = book.has_lineage;
@@ -182,6 +181,13 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
 
     if (rc != 0 || session->party.status == PARTY_WAITS)
         return rc;
+    hello->version = sidecar_version_of(&copy->book, copy->geometry.root);
+    if (session->options.origin != NULL) {
+        rc = session_copy_version(session, &hello->version, error);
+        snprintf(hello->origin, sizeof(hello->origin), "%s", session->options.origin);
+    }
+    if (rc != 0)
+        return rc;
     hello->protocol = PROTOCOL_VERSION;
     snprintf(hello->software, sizeof(hello->software), "lockstep %s", LOCKSTEP_VERSION);
     hello->flags = (copy->book.has_lineage ? 0 : HELLO_FRESH) |
@@ -190,7 +196,6 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
                    (session->options.may_push ? HELLO_MAY_PUSH : 0);
     memcpy(hello->lineage, session->lineage, sizeof(hello->lineage));
     memcpy(hello->hash_key, session->hash_key, sizeof(hello->hash_key));
-    hello->version = sidecar_version_of(&copy->book, copy->geometry.root);
     hello->geometry = copy->geometry;
     hello->fence_token = copy->book.fence.token;
     session->report.version = hello->version;
@@ -219,6 +224,8 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
     struct database_state state;
     int rc = 0;
 
+    if (session->options.origin != NULL)
+        return session_refuse_change(&session->options, error);
     if (!session->options.may_push)
         return error_set(error, ERR_NOT_ALLOWED,
                          "this link may not push, so it may not fence either, and `lockstep run` "
@@ -404,7 +411,8 @@ int session_new(struct session **session, const struct session_options *options,
     new->party.methods = &methods;
     new->options.names = options->names;
     new->options.may_pull = options->may_pull;
-    new->options.may_push = options->may_push;
+    new->options.may_push = options->may_push && options->origin == NULL;
+    new->options.origin = options->origin;
     new->options.timeout_ms = options->timeout_ms;
     new->options.level = options->level;
     new->options.history_bytes = options->history_bytes;

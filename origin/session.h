@@ -29,11 +29,15 @@ struct session_options {
     uint32_t timeout_ms; /* for each wait for another program's lock on the database */
     int level;           /* zstd's, for what is sent; 0 for none */
     const char *lock_url; /* of the lease that a push must hold (lease_guard.h); NULL: the fence alone decides; copied */
+    const char *origin;  /* where the origin is, if the database is a read-only copy: NULL, if this is the origin; borrowed */
     int64_t history_bytes; /* of the page-version log (history.h); negative: a quarter of the database, at most 1 GiB */
     struct scan_cache *scans; /* shared with other sessions, which outlives them; NULL: this one scans for itself */
     void (*on_wake)(void *user); /* with scans: on the loop, the party waited and is to be woken */
     void *wake_user;
 };
+
+/* ERR_NOT_ALLOWED that names the origin. options->origin is not NULL. */
+int session_refuse_change(const struct session_options *options, struct error *error);
 
 /* Touches no file yet. ERR_INTERNAL: memory ran out. */
 int session_new(struct session **session, const struct session_options *options, struct error *error);

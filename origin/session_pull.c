@@ -38,24 +38,28 @@ static int find_old_page(void *arg, uint32_t pgno, uint64_t hash_low,
 static int start_sending(struct session *session, const struct message_pull *pull, uint64_t version,
                          struct error *error)
 {
+    /* A copy has no page-version log: only pushes write one. */
+    int is_copy = session->options.origin != NULL;
     const struct sender_options options = {.theirs = pull->geometry,
                                            .seed = pull->seed,
                                            .build_on_nothing = (pull->flags & SYNC_PARTIAL) != 0,
                                            .is_dry = session->is_dry,
-                                           .old = {find_old_page, session, 1},
+                                           .old = {is_copy ? NULL : find_old_page, session, 1},
                                            .version = version,
                                            .level = session->options.level};
-    int rc = session_open_history(session, error);
+    int rc = is_copy ? 0 : session_open_history(session, error);
 
     return rc != 0 ? rc : sender_new(&session->sender, &session->copy, &options, error);
 }
 
-/* The version that there is. Unless nothing may be changed, the bookkeeping takes note of it. */
-static int count_version(struct session *session, uint64_t *version, struct error *error)
+/* Which version it is that is held now. At an origin what was changed without Lockstep is counted by this, unless nothing may be changed. */
+static int find_version(struct session *session, uint64_t *version, struct error *error)
 {
-    const struct local_copy *copy = &session->copy;
+    struct local_copy *copy = &session->copy;
     int rc;
 
+    if (session->options.origin != NULL)
+        return session_copy_version(session, version, error);
     *version = sidecar_version_of(&copy->book, copy->geometry.root);
     if (session->is_dry)
         return 0;
@@ -82,7 +86,7 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
     session->is_dry = (pull->flags & SYNC_DRY_RUN) != 0;
     session->party.send_rate = pull->rate;
     if (rc == 0)
-        rc = count_version(session, &version, error);
+        rc = find_version(session, &version, error);
     if (rc != 0)
         return rc;
     session->report.version = version;

@@ -290,6 +290,8 @@ int session_hear_push(struct session *session, const struct message_push *push, 
     int moved = 0;
     int rc = 0;
 
+    if (session->options.origin != NULL)
+        return session_refuse_change(&session->options, error);
     if (!session->options.may_push)
         return error_set(error, ERR_NOT_ALLOWED, "this link may not push");
     if (push->geometry.page_count == 0)

@@ -68,6 +68,16 @@ struct log_fields session_log_fields(const struct session *session, const char *
  * is kept meanwhile. */
 void session_rest(struct session *session);
 
+/* Read the sidecar without keeping it open. */
+int session_read_book(struct session *session, struct sidecar_state *book, struct error *error);
+
+/*
+ * Of a read-only copy: the version that what was scanned has at its origin. ERR_TRY_LATER where that is
+ * nothing that the origin gave or took: a pull from here would spread what may never be accepted, and
+ * its version would be made up.
+ */
+int session_copy_version(struct session *session, uint64_t *version, struct error *error);
+
 /* Open the page-version log, unless it is open. The errors of history_open. */
 int session_open_history(struct session *session, struct error *error);
 

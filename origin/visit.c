@@ -56,6 +56,8 @@ static struct turn_queue *queue_of(const struct visit *visit)
 /* Whoever runs pulls, fences and pushes; without the right to all of that he would hold up others for nothing. */
 static int stand_in_line(struct visit *visit, const struct message_open *open, struct error *error)
 {
+    if (visit->house->session.origin != NULL)
+        return session_refuse_change(&visit->house->session, error);
     if (!visit->entry.may_pull || !visit->entry.may_push)
         return error_set(error, ERR_NOT_ALLOWED, "%s may not both pull and push %s, and `lockstep run` does both; the origin's --allow says who may",
                          visit->entry.who, open->name);

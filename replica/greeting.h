@@ -30,6 +30,7 @@ struct sync_options {
     int has_over;        /* resolve: a push over just this content of the origin's, whatever its base was */
     uint8_t over_root[ROOT_SIZE];
     uint64_t over_version;
+    int will_push;       /* a pull: it is of no use unless a push may follow */
     int level;           /* zstd's, 0 for none */
     enum kept_base_mode base; /* --base */
     uint32_t timeout_ms; /* for a locked database */
@@ -56,6 +57,12 @@ int greeting_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], int
 
 /* Whether the two sides have equal content, both hashed with the same key. */
 int greeting_is_equal(const struct message_hello *hello, const struct local_copy *copy);
+
+/* Whether this link may push, and if not, where and how one may. ERR_NOT_ALLOWED. */
+int greeting_check_may_push(const struct message_hello *hello, struct error *error);
+
+/* Whether the speaker's is a read-only copy, and an older version than what the replica has. */
+int greeting_is_behind(const struct message_hello *hello, const struct local_copy *copy);
 
 /* --wal-only, for either direction. */
 int greeting_check_wal(const struct message_hello *hello, const struct local_copy *copy, const struct sync_options *options,

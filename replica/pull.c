@@ -14,6 +14,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/log.h"
 #include "protocol/base/random.h"
 #include "protocol/page/arrivals.h"
 #include "protocol/sync/description.h"
@@ -137,6 +138,8 @@ static int check(struct pull *pull, enum relation relation, struct error *error)
     if (!(pull->hello.flags & HELLO_MAY_PULL))
         return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull: lockstep-origin was started there with --allow push (in authorized_keys, most "
                          "likely); log in with a key that may pull");
+    if (pull->options.will_push && greeting_check_may_push(&pull->hello, error) != 0)
+        return error->code;
     if (pull->hello.geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "the origin has no database there, or an empty file; push one first");
     rc = greeting_check_wal(&pull->hello, copy, &pull->options, error);
@@ -274,6 +277,21 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
     return rc;
 }
 
+/* What is there is older than what we have from its origin already. */
+static int stay_ahead(struct pull *pull)
+{
+    struct local_copy *copy = pull->copy;
+
+    log_line(LOG_WARNING, "the copy there has version %llu, and %s is at version %llu of its origin, %s, already: nothing was pulled",
+             (unsigned long long)pull->hello.version, copy->path, (unsigned long long)copy->book.base_version, pull->hello.origin);
+    local_copy_let_go(copy);
+    pull->result.geometry = copy->geometry;
+    pull->result.version = copy->book.base_version;
+    pull->result.is_wal = copy->state.is_wal;
+    move_to(pull, FINISHED);
+    return 0;
+}
+
 static int hear_hello(struct pull *pull, const struct message_hello *hello, struct buffer *out, struct error *error)
 {
     struct local_copy *copy = pull->copy;
@@ -302,6 +320,8 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
         rc = check(pull, relation, error);
     if (rc != 0)
         return rc;
+    if (greeting_is_behind(hello, copy) && !pull->options.discard && !pull->options.any_base && !pull->options.force_reset)
+        return stay_ahead(pull);
     if (pull->options.dry_run)
         return say_dry_pull(pull, out, error);
     if (greeting_is_equal(hello, copy) && !(hello->flags & HELLO_FRESH))

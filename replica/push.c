@@ -166,11 +166,10 @@ static int check(struct push *push, enum relation relation, int equal, struct er
 {
     const struct local_copy *copy = push->copy;
     const struct message_hello *hello = &push->hello;
-    int rc;
+    int rc = greeting_check_may_push(hello, error);
 
-    if (!(hello->flags & HELLO_MAY_PUSH))
-        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push: lockstep-origin was started there with --allow pull (in authorized_keys, most "
-                         "likely); log in with a key that may push");
+    if (rc != 0)
+        return rc;
     if (copy->geometry.page_count == 0)
         return error_set(error, ERR_NO_DATABASE, "%s is an empty file: there is nothing to push", copy->path);
     rc = greeting_check_wal(hello, copy, &push->options, error);

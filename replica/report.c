@@ -166,6 +166,8 @@ void report_status(const struct settings *settings, const char *state, const str
     }
     printf("state:         %s\n", state);
     printf("lineage:       %s\n", lineage[0] != '\0' ? lineage : "none yet");
+    if (hello->origin[0] != '\0')
+        printf("copy of:       %s\n", hello->origin);
     printf("origin:        version %llu, %u pages of %u bytes%s\n", (unsigned long long)hello->version,
            hello->geometry.page_count, hello->geometry.page_size, hello->flags & HELLO_WAL ? ", WAL" : "");
     printf("local:         based on version %llu, %u pages of %u bytes\n", (unsigned long long)outcome->book.base_version,

@@ -103,8 +103,8 @@ void report_json_status(const char *state, const struct transfer_outcome *outcom
 
     if (!(hello->flags & HELLO_FRESH))
         hex_encode(hello->lineage, LINEAGE_SIZE, lineage);
-    print(json_pack(HEAD "s:s, s:b, s:s, s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", KIND("status"), "state", state, "equal",
-                    outcome->comparison.equal, "lineage", lineage, "version", (json_int_t)hello->version, "root",
+    print(json_pack(HEAD "s:s, s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", KIND("status"), "state", state, "equal",
+                    outcome->comparison.equal, "copy_of", hello->origin, "lineage", lineage, "version", (json_int_t)hello->version, "root",
                     hex_encode(hello->geometry.root, ROOT_SIZE, root), "page_size", (json_int_t)hello->geometry.page_size,
                     "page_count", (json_int_t)hello->geometry.page_count, "wal", (hello->flags & HELLO_WAL) != 0, "local_version",
                     (json_int_t)outcome->book.base_version, "local_page_size", (json_int_t)outcome->local.page_size,

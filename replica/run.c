@@ -571,6 +571,7 @@ int command_run(const struct settings *settings)
     if (rc != 0)
         return report_error(settings, &error);
     run.local = settings->arguments[1];
+    run.sync.will_push = 1;
     uv_loop_init(&run.loop);
     run.started = clock_monotonic_ms();
     start_progress(&run);
