@@ -68,6 +68,13 @@ class Stage:
             run("umount", "-l", os.path.join(self.root, name))
 
 
+def mirror(release):
+    """The first one that this machine's apt uses."""
+    done = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {release}"],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.split("\n", maxsplit=1)[0]
+
+
 class Builder:
     def __init__(self, folder):
         self.folder = folder
@@ -76,7 +83,7 @@ class Builder:
     def base(self, image):
         root = os.path.join(self.folder, "base-" + IMAGES[image])
         if not os.path.exists(root):
-            run("debootstrap", "--variant=minbase", IMAGES[image], root + ".new")
+            run("debootstrap", "--variant=minbase", IMAGES[image], root + ".new", mirror(IMAGES[image]))
             for name in ("/etc/apt", "/etc/resolv.conf", "/etc/ssl/certs", "/usr/local/share/ca-certificates", os.path.expanduser("~/.npmrc")):
                 if os.path.exists(name):
                     target = root + ".new" + (name if not name.endswith(".npmrc") else "/root/.npmrc")
