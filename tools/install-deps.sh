@@ -5,6 +5,7 @@
 #   tools/install-deps.sh build         to build
 #   tools/install-deps.sh build demo    to build and to run ./demo.sh
 #   tools/install-deps.sh build demo regions    for ./demo.sh regions too
+#   tools/install-deps.sh build package           to build and to make a Debian package by cpack
 #   tools/install-deps.sh build test    to build and to run every test
 #
 # As root, or through sudo. (openssh-server is for the tests, which start their own sshd on a port of their own; Debian
@@ -16,18 +17,19 @@ build_packages=(
     libuv1-dev libmsgpack-dev libssh2-1-dev libssl-dev libzstd-dev libxxhash-dev libjansson-dev libcurl4-openssl-dev
     libmicrohttpd-dev   # the daemon's /healthz and /metrics
 )
+package_packages=(dpkg-dev file)
 demo_packages=(sqlite3)
 regions_packages=(python3 iproute2 radosgw ceph-mon ceph-osd)
 test_packages=(
     libcmocka-dev python3 iproute2 openssh-server openssh-client sqlite3 procps curl openssl
     spin radosgw ceph-mon ceph-osd   # the models, and a real S3 server
     bash zsh fish mandoc             # what completes command lines, and what reads the manual
-    dpkg-dev file                    # what cpack makes a package with
+    "${package_packages[@]}"
     rsync zstd gnuplot-nox           # what the bench measures against, and its pictures
 )
 
 usage() {
-    echo "usage: tools/install-deps.sh build [demo] [regions] [test]" >&2
+    echo "usage: tools/install-deps.sh build [package] [demo] [regions] [test]" >&2
     exit 64
 }
 
@@ -40,6 +42,7 @@ wanted=()
 for group in "$@"; do
     case $group in
     build) wanted+=("${build_packages[@]}") ;;
+    package) wanted+=("${package_packages[@]}") ;;
     demo) wanted+=("${demo_packages[@]}") ;;
     regions) wanted+=("${regions_packages[@]}") ;;
     test) wanted+=("${test_packages[@]}") ;;
