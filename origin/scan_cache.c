@@ -265,12 +265,14 @@ static void wait_in_line(struct entry *entry, struct scan_request *request)
 {
     struct scan_request **end;
 
-    for (end = &entry->waiting; *end != NULL; end = &(*end)->next)
-        ;
-    *end = request;
-    request->next = NULL;
     request->entry_id = entry->id;
     request->failures = entry->failures;
+    for (end = &entry->waiting; *end != NULL && *end != request; end = &(*end)->next)
+        ;
+    if (*end == request)
+        return;
+    *end = request;
+    request->next = NULL;
 }
 
 void scan_cache_leave(struct scan_cache *cache, struct scan_request *request)

@@ -89,6 +89,34 @@ int session_read_book(struct session *session, struct sidecar_state *book, struc
     return rc;
 }
 
+int session_borrow(struct session *session, int *got, struct error *error)
+{
+    struct scan_cache *scans = session->options.scans;
+    struct local_copy *copy = &session->copy;
+    struct scan_identity identity = {0};
+    struct sidecar_state book = {0};
+    struct page_scan *scan = NULL;
+    int rc = session_read_book(session, &book, error);
+
+    *got = 0;
+    if (rc != 0)
+        return rc;
+    identity.is_stored = book.has_lineage;
+    memcpy(identity.lineage, book.has_lineage ? book.lineage : session->lineage, LINEAGE_SIZE);
+    memcpy(identity.hash_key, book.has_lineage ? book.hash_key : session->hash_key, HASH_KEY_SIZE);
+    rc = scan_cache_get(scans, &session->scan_request, copy->real_path, &identity,
+                        session->options.timeout_ms, &scan, error);
+    if (rc == 0 && scan != NULL) {
+        memcpy(session->lineage, identity.lineage, LINEAGE_SIZE);
+        memcpy(session->hash_key, identity.hash_key, HASH_KEY_SIZE);
+        local_copy_borrow(copy, scan, &book, scan_cache_prove, scans);
+        *got = 1;
+    }
+    page_scan_free(scan);
+    explicit_bzero(&identity, sizeof(identity));
+    return rc;
+}
+
 /* What was borrowed is to be held until the replica has decided. */
 static int hold_borrowed(struct local_copy *copy, struct error *error)
 {
@@ -103,43 +131,29 @@ static int hold_borrowed(struct local_copy *copy, struct error *error)
     return local_copy_scan_and_hold(copy, error);
 }
 
-/* Take over what the sessions of the daemon share. Where another one is still at it, the party waits. */
+/* Take over what the sessions of the daemon share. Where another one is still at it, the party
+ * waits. */
 static int look_shared(struct session *session, struct error *error)
 {
-    struct scan_cache *scans = session->options.scans;
-    struct local_copy *copy = &session->copy;
-    struct scan_identity identity = {0};
-    struct sidecar_state book = {0};
-    struct page_scan *scan = NULL;
+    int got = 0;
     int rc = 0;
 
     session_move(session, GREETING);
     if (!session->opened) {
-        rc = local_copy_name(copy, session->options.path, session->options.timeout_ms, error);
+        rc = local_copy_name(&session->copy, session->options.path, session->options.timeout_ms,
+                             error);
         session->opened = rc == 0;
     }
     if (rc == 0)
-        rc = session_read_book(session, &book, error);
+        rc = session_borrow(session, &got, error);
     if (rc != 0)
         return rc;
-    identity.is_stored = book.has_lineage;
-    memcpy(identity.lineage, book.has_lineage ? book.lineage : session->lineage, LINEAGE_SIZE);
-    memcpy(identity.hash_key, book.has_lineage ? book.hash_key : session->hash_key, HASH_KEY_SIZE);
-    rc = scan_cache_get(scans, &session->scan_request, copy->real_path, &identity,
-                        session->options.timeout_ms, &scan, error);
-    if (rc == 0 && scan == NULL)
+    if (!got)
         session->party.status = PARTY_WAITS;
-    if (rc == 0 && scan != NULL) {
-        memcpy(session->lineage, identity.lineage, LINEAGE_SIZE);
-        memcpy(session->hash_key, identity.hash_key, HASH_KEY_SIZE);
-        local_copy_borrow(copy, scan, &book, scan_cache_prove, scans);
-        if (session->hold)
-            rc = hold_borrowed(copy, error);
-        else
-            session_rest(session);
-    }
-    page_scan_free(scan);
-    explicit_bzero(&identity, sizeof(identity));
+    else if (session->hold)
+        rc = hold_borrowed(&session->copy, error);
+    else
+        session_rest(session);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /*
- * A push: the guards, in this order: lineage, fence, lease, base, page size; then the pages, then the commit between two
- * entries in the sidecar. sidecar.h says how a crash between these is told from one before or after.
+ * A push: the guards, in this order: lineage, fence, lease, base, page size; then the pages, then
+ * the commit between two entries in the sidecar. sidecar.h says how a crash between these is told
+ * from one before or after.
  */
 #include <stdio.h>
 #include <string.h>
@@ -261,22 +262,29 @@ static int start_receiving(struct session *session, struct error *error)
 }
 
 /*
- * A shared scan was not held since HELLO: see that it still holds, else look anew, for the guards to speak of what is there. *moved: that is
- * other content than HELLO announced.
+ * A shared scan was not held since HELLO: see that it still holds, else look anew, for the guards
+ * to speak of what is there. *moved: that is other content than HELLO announced.
  */
 static int look_again(struct session *session, int *moved, struct error *error)
 {
     struct local_copy *copy = &session->copy;
     uint8_t told[ROOT_SIZE];
+    int got = 0;
     int rc = local_copy_hold(copy, error);
 
-    *moved = 0;
+    memcpy(told, copy->geometry.root, sizeof(told));
     if (rc == ERR_MOVED) {
         error_init(error);
-        memcpy(told, copy->geometry.root, sizeof(told));
-        rc = local_copy_scan(copy, session->hash_key, error);
-        *moved = rc == 0 && memcmp(told, copy->geometry.root, sizeof(told)) != 0;
+        rc = session_borrow(session, &got, error);
     }
+    if (rc == 0 && got)
+        rc = local_copy_hold(copy, error);
+    /* Not even now: this session scans for itself, in its own transaction. */
+    if (rc == ERR_MOVED || (rc == 0 && copy->db != NULL && !copy->held)) {
+        error_init(error);
+        rc = local_copy_scan(copy, session->hash_key, error);
+    }
+    *moved = rc == 0 && memcmp(told, copy->geometry.root, sizeof(told)) != 0;
     if (!copy->state.is_wal)
         local_copy_let_go(copy);
     return rc;
@@ -319,8 +327,10 @@ int session_hear_push(struct session *session, const struct message_push *push, 
     if (memcmp(push->geometry.root, copy->geometry.root, ROOT_SIZE) == 0)
         return accept_unchanged(session, out, error);
     if (moved)
-        return error_set(error, ERR_STALE_BASE, "%s was changed by another program meanwhile; nothing was changed here; try again",
-                         copy->path);
+        return error_set(
+            error, ERR_STALE_BASE,
+            "%s was changed by another program meanwhile; nothing was changed here; try again",
+            copy->path);
     if (copy->geometry.page_count > 0 && copy->geometry.page_size != push->geometry.page_size)
         return change_page_size(session, error);
     return start_receiving(session, error);

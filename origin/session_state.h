@@ -64,6 +64,10 @@ void session_greet_again(struct session *session);
 struct log_fields session_log_fields(const struct session *session, const char *event,
                                      uint64_t version);
 
+/* Look at the database as the sessions of the daemon see it, without a transaction. *got: 0 where another
+ * one is still scanning, and the party is woken when it is through. */
+int session_borrow(struct session *session, int *got, struct error *error);
+
 /* Nothing of the database is needed before the replica speaks again: with a shared scan, no connection
  * is kept meanwhile. */
 void session_rest(struct session *session);
