@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 
+import daemon_rows
 import programs
 import report
 import work
@@ -104,6 +105,8 @@ class Bench:
                 setting = self.setting(scale)
                 for name in SIZE_WORKS:
                     self.measure("size", setting, name, pipe, 1)
+        if "daemon" in options.sections:
+            daemon_rows.write(options.out, daemon_rows.Rows(options.out, self.bin, options).run())
         work.remove_folder(os.path.join(options.out, "run"))
 
 
@@ -115,10 +118,11 @@ def parse_options():
     parser.add_argument("--repeats", type=int, default=5, help="runs of each row; medians are shown")
     parser.add_argument("--sections", type=lambda text: text.split(","),
                         default=["works", "changes", "latency"],
-                        help="of works, changes, latency, size (default: the first three)")
+                        help="of works, changes, latency, size, daemon (default: the first three)")
     parser.add_argument("--works", type=lambda text: text.split(","), default=work.NAMES)
     parser.add_argument("--only", action="append", help="only programs with this in their name; repeatable")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "out"))
+    daemon_rows.add_options(parser)
     options = parser.parse_args()
     options.changes, options.rates, options.rtts = CHANGES, RATES_MBIT, RTTS_MS
     options.latency_works = LATENCY_WORKS
@@ -139,6 +143,8 @@ def main():
         if not kind.installed():
             print("%s: not there, its rows are left out" % kind.name)
     bench.run()
+    if options.sections == ["daemon"]:
+        return 0
     if not bench.rows:
         print("nothing was measured", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@
 #include "origin/turn_queue.h"
 #include "origin/roster.h"
 #include "origin/scan_cache.h"
+#include "origin/stream_cache.h"
 #include "origin/visit.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
@@ -30,6 +31,7 @@ struct daemon {
     struct bell *bell;
     struct memory_budget *budget;
     struct scan_cache *scans;
+    struct stream_cache *streams;
     struct listeners *listeners;
     struct monitor *monitor;
     struct tls_context *context; /* for connections that come */
@@ -220,8 +222,11 @@ static int make_house(struct daemon *daemon, struct error *error)
     daemon->budget = memory_budget_new(daemon->options->max_memory);
     if (daemon->bell != NULL && daemon->budget != NULL)
         daemon->scans = scan_cache_new(daemon->bell, daemon->budget);
+    if (daemon->scans != NULL)
+        daemon->streams = stream_cache_new(daemon->bell, daemon->budget, daemon->options->max_spool);
     daemon->house.session.scans = daemon->scans;
-    if (daemon->scans == NULL || daemon->house.pushes == NULL || daemon->house.runs == NULL)
+    daemon->house.session.streams = daemon->streams;
+    if (daemon->streams == NULL || daemon->house.pushes == NULL || daemon->house.runs == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     return 0;
 }
@@ -275,6 +280,7 @@ int daemon_run(const struct daemon_options *options, struct error *error)
         uv_run(&daemon.loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&daemon.loop);
+    stream_cache_free(daemon.streams);
     scan_cache_free(daemon.scans);
     memory_budget_free(daemon.budget);
     monitor_free(daemon.monitor);

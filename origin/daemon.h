@@ -31,6 +31,7 @@ struct daemon_options {
     uint64_t handshake_timeout_ms;
     uint64_t idle_timeout_ms;
     uint64_t max_memory;               /* bytes: for page hashes and streams that the sessions share */
+    uint64_t max_spool;                /* bytes: of such streams in files beside the databases */
     const char *http;                  /* where /healthz and /metrics are; NULL: nowhere */
     uint64_t stuck_ms;                 /* work of a worker that takes longer makes the daemon unhealthy */
 };

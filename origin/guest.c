@@ -21,6 +21,7 @@ struct guest {
     struct conversation *conversation; /* NULL when it is over */
     struct link *link;                 /* NULL when it is gone */
     uv_timer_t deadline;
+    uv_work_t freeing;               /* of the visit, last */
     struct error end;                /* how the conversation ended */
     struct conversation_stats stats; /* what crossed by then */
     uint64_t began;                  /* clock_monotonic_ms */
@@ -29,6 +30,8 @@ struct guest {
 
 static void deadline_cb(uv_timer_t *timer);
 static void deadline_closed_cb(uv_handle_t *handle);
+static void free_visit(uv_work_t *work);
+static void visit_freed_cb(uv_work_t *work, int status);
 
 /* ---- the link's callbacks: the conversation's, and who is there ---- */
 
@@ -184,7 +187,24 @@ static void deadline_closed_cb(uv_handle_t *handle)
         log_end(guest);
         visit_set_over(guest->visit, guest->end.code, guest->stats.sent, guest->stats.received);
     }
+    visit_leave(guest->visit);
+    guest->freeing.data = guest;
+    uv_queue_work(handle->loop, &guest->freeing, free_visit, visit_freed_cb);
+}
+
+/* Closing a database may take long: not on the loop. */
+static void free_visit(uv_work_t *work)
+{
+    struct guest *guest = work->data;
+
     visit_free(guest->visit);
+}
+
+static void visit_freed_cb(uv_work_t *work, int status)
+{
+    struct guest *guest = work->data;
+
+    (void)status;
     if (guest->options.on_gone != NULL)
         guest->options.on_gone(guest, guest->options.user);
     free(guest);

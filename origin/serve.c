@@ -31,6 +31,7 @@ enum {
     CONNECTIONS,
     PER_CLIENT,
     MEMORY,
+    SPOOL,
     HANDSHAKE,
     IDLE,
     TIMEOUT,
@@ -58,7 +59,8 @@ const struct option serve_options[] = {
     [ALLOW_FILE] = {"allow-file", "FILE", "such rules, one a line; read again on SIGHUP, as certificate, key, CA and tokens are", NULL, 0},
     [CONNECTIONS] = {"max-connections", "N", "of all clients; the next ones wait", "1000", 0},
     [PER_CLIENT] = {"max-per-client", "N", "of one name", "64", 0},
-    [MEMORY] = {"max-memory", "N", "bytes of page hashes and streams to keep for all clients", "268435456", 0},
+    [MEMORY] = {"max-memory", "N", "bytes of page hashes and streams to keep for all clients; 64 MiB at least", "268435456", 0},
+    [SPOOL] = {"max-spool", "N", "bytes of streams to keep in files beside the databases", "4294967296", 0},
     [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is", "10s", 0},
     [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent", "60s", 0},
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
@@ -165,8 +167,12 @@ static int read_option(struct settings *settings, int row, const char *value, st
     case PER_CLIENT:
         return read_count("max-per-client", value, &daemon->max_per_client, error);
     case MEMORY:
-        rc = option_number("max-memory", value, 1048576, INT64_MAX, &number, error);
+        rc = option_number("max-memory", value, 67108864, INT64_MAX, &number, error);
         daemon->max_memory = (uint64_t)number;
+        return rc;
+    case SPOOL:
+        rc = option_number("max-spool", value, 0, INT64_MAX, &number, error);
+        daemon->max_spool = (uint64_t)number;
         return rc;
     case HANDSHAKE:
         return read_duration("handshake-timeout", value, &daemon->handshake_timeout_ms, error);

@@ -28,12 +28,16 @@
 /* The largest page-version log that is kept unasked. */
 #define HISTORY_MAX (1ull << 30)
 
+/* So often a shared look is tried before the database is held on to. */
+#define MOVES_MAX 3
+
 void session_move(struct session *session, enum session_stage stage)
 {
     session->stage = stage;
     switch (stage) {
     case SENDING:
-        session->party.status = sender_status(session->sender);
+        session->party.status =
+            session->reader.stream != NULL ? PARTY_SPEAKS : sender_status(session->sender);
         break;
     case RECEIVING:
         session->party.status = receiver_status(session->receiver);
@@ -220,7 +224,9 @@ static int speak_hello(struct session *session, struct buffer *out, struct error
 
 void session_greet_again(struct session *session)
 {
-    session->hold = 1;
+    /* Where sessions share what is looked at, holding on to a snapshot is for when all else failed.
+     */
+    session->hold = session->options.scans == NULL || ++session->moves >= MOVES_MAX;
     session->passes_over = 1;
     session_move(session, GREETING);
 }
@@ -263,18 +269,21 @@ static int hear_fence(struct session *session, const struct fence *fence, struct
 
 /* ---- the page-version log ---- */
 
-int session_open_history(struct session *session, struct error *error)
+uint64_t session_history_bytes(const struct session *session)
 {
     const struct geometry *geometry = &session->copy.geometry;
     uint64_t quarter = (uint64_t)geometry->page_size * geometry->page_count / 4;
-    int64_t asked = session->options.history_bytes;
 
+    if (session->options.history_bytes >= 0)
+        return (uint64_t)session->options.history_bytes;
+    return quarter < HISTORY_MAX ? quarter : HISTORY_MAX;
+}
+
+int session_open_history(struct session *session, struct error *error)
+{
     if (session->history != NULL)
         return 0;
-    return history_open(&session->history, session->copy.real_path,
-                        asked >= 0              ? (uint64_t)asked
-                        : quarter < HISTORY_MAX ? quarter
-                                                : HISTORY_MAX,
+    return history_open(&session->history, session->copy.real_path, session_history_bytes(session),
                         error);
 }
 
@@ -354,9 +363,7 @@ static int hear(struct party *party, const struct message *message, struct buffe
     case READY:
         return hear_ready(session, message, out, error);
     case SENDING:
-        rc = sender_hear(session->sender, message, error);
-        session_move(session, SENDING);
-        return rc;
+        return session_hear_description(session, message, error);
     case CONFIRMING:
         return message->type == MESSAGE_RECEIPT ? session_hear_receipt(session, &message->receipt)
                                                 : unexpected(message, error);
@@ -431,8 +438,10 @@ int session_new(struct session **session, const struct session_options *options,
     new->options.level = options->level;
     new->options.history_bytes = options->history_bytes;
     new->options.scans = options->scans;
+    new->options.streams = options->streams;
     new->scan_request.ticket.on_ring = options->on_wake;
     new->scan_request.ticket.user = options->wake_user;
+    new->reader.ticket = new->scan_request.ticket;
     random_bytes(new->lineage, sizeof(new->lineage));
     random_bytes(new->hash_key, sizeof(new->hash_key));
     session_move(new, GREETING);
@@ -440,16 +449,21 @@ int session_new(struct session **session, const struct session_options *options,
     return 0;
 }
 
+void session_leave(struct session *session)
+{
+    if (session->options.scans == NULL)
+        return;
+    scan_cache_leave(session->options.scans, &session->scan_request);
+    stream_leave(session->options.streams, &session->reader);
+}
+
 void session_free(struct session *session)
 {
     if (session == NULL)
         return;
-    if (session->options.scans != NULL)
-        scan_cache_leave(session->options.scans, &session->scan_request);
     receiver_free(session->receiver);
-    sender_free(session->sender);
     description_free(session->description);
-    history_free(session->history);
+    session_stop_sending(session);
     if (session->opened)
         local_copy_release(&session->copy);
     explicit_bzero(session->hash_key, sizeof(session->hash_key));

@@ -12,6 +12,7 @@ struct log_fields;
 struct party;
 struct scan_cache;
 struct session;
+struct stream_cache;
 
 /* For logs and metrics: who this is about. Texts are borrowed, outlive the session, and may be NULL. */
 struct session_names {
@@ -32,6 +33,7 @@ struct session_options {
     const char *origin;  /* where the origin is, if the database is a read-only copy: NULL, if this is the origin; borrowed */
     int64_t history_bytes; /* of the page-version log (history.h); negative: a quarter of the database, at most 1 GiB */
     struct scan_cache *scans; /* shared with other sessions, which outlives them; NULL: this one scans for itself */
+    struct stream_cache *streams; /* the same of streams; with scans */
     void (*on_wake)(void *user); /* with scans: on the loop, the party waited and is to be woken */
     void *wake_user;
 };
@@ -41,7 +43,11 @@ int session_refuse_change(const struct session_options *options, struct error *e
 
 /* Touches no file yet. ERR_INTERNAL: memory ran out. */
 int session_new(struct session **session, const struct session_options *options, struct error *error);
-/* With scans: on the loop. */
+
+/* It does not wait for other sessions any more: on_wake does not come. On the loop. */
+void session_leave(struct session *session);
+
+/* It has left. May take long, with scans: closes the database. */
 void session_free(struct session *session);
 
 /* What a session has found out and done, for metrics. Zero where it is not known, or none. */

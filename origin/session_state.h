@@ -7,6 +7,7 @@
 
 #include "origin/scan_cache.h"
 #include "origin/session.h"
+#include "origin/stream_cache.h"
 #include "protocol/base/log.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/party.h"
@@ -44,7 +45,12 @@ struct session {
     uint8_t lineage[LINEAGE_SIZE]; /* the database's, or what is offered to one that has none */
     uint8_t hash_key[HASH_KEY_SIZE];
     struct history *history; /* NULL until needed */
-    struct sender *sender;
+    struct sender *sender;        /* with a shared stream: only finds what differs */
+    struct stream_reader reader;  /* of a shared stream */
+    int builds_on_nothing;        /* the replica cannot fetch old pages */
+    int has_memory;               /* memory was counted for making a stream alone */
+    uint64_t version;             /* SENDING: of what is sent */
+    unsigned moves;               /* times that the database moved before it was sent */
     struct receiver *receiver;
     struct description *description; /* DESCRIBING */
     struct message_push push; /* the request at hand */
@@ -82,6 +88,9 @@ int session_read_book(struct session *session, struct sidecar_state *book, struc
  */
 int session_copy_version(struct session *session, uint64_t *version, struct error *error);
 
+/* What the page-version log may hold. */
+uint64_t session_history_bytes(const struct session *session);
+
 /* Open the page-version log, unless it is open. The errors of history_open. */
 int session_open_history(struct session *session, struct error *error);
 
@@ -89,6 +98,12 @@ int session_open_history(struct session *session, struct error *error);
  * GREETING. */
 int session_hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out,
                       struct error *error);
+
+/* SENDING: CELLS or HASHES came. */
+int session_hear_description(struct session *session, const struct message *message, struct error *error);
+
+/* The pages are sent, or never will be: let go of what that took. */
+void session_stop_sending(struct session *session);
 
 /* SENDING: what the sender has to say next. */
 int session_speak_pages(struct session *session, struct buffer *out, struct error *error);

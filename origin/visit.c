@@ -259,12 +259,20 @@ int visit_new(struct visit **visit, const struct visit_house *house, void (*on_t
     return 0;
 }
 
-void visit_free(struct visit *visit)
+void visit_leave(struct visit *visit)
 {
     if (visit == NULL)
         return;
     turn_queue_leave(queue_of(visit), &visit->ticket);
     roster_leave(visit->house->roster, &visit->entry);
+    if (visit->session != NULL)
+        session_leave(visit->session);
+}
+
+void visit_free(struct visit *visit)
+{
+    if (visit == NULL)
+        return;
     session_free(visit->session);
     free(visit->path);
     explicit_bzero(&visit->push, sizeof(visit->push));

@@ -46,7 +46,10 @@ struct visit_house {
 int visit_new(struct visit **visit, const struct visit_house *house, void (*on_turn)(void *user),
               void *user, struct error *error);
 
-/* On the loop. NULL is allowed. */
+/* It waits for nothing any more, and others get its turn. On the loop. NULL is allowed. */
+void visit_leave(struct visit *visit);
+
+/* It has left. May take long: closes the database. NULL is allowed. */
 void visit_free(struct visit *visit);
 
 /* What the client's certificate says, and its address, for logs. Before anything was heard. */

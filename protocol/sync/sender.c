@@ -15,12 +15,12 @@
 #include "protocol/sync/meter.h"
 
 /*
- *   FINDING --(the set is known)--> STREAMING --(last byte)--> ENDING --(END said)--> FINISHED
+ *   FINDING --(the set is known)--> FOUND --sender_begin--> STREAMING --(last byte)--> ENDING --(END said)--> FINISHED
  *
  * FINDING listens while a flight is under way and speaks an ASK when it has come and did not do. A receiver
- * without pages starts in STREAMING.
+ * without pages starts in FOUND. Unless it is to stop there, FOUND is passed through at once.
  */
-enum stage { FINDING, STREAMING, ENDING, FINISHED };
+enum stage { FINDING, FOUND, STREAMING, ENDING, FINISHED };
 
 struct sender {
     struct local_copy *copy; /* borrowed */
@@ -33,9 +33,9 @@ struct sender {
     const struct difference_page *pages; /* those, or the finder's */
     size_t count;
     uint32_t common;         /* pages that both sides have */
-    uint64_t *beyond;        /* owned; the receiver's hashes of its pages beyond the common ones; NULL: not asked for */
+    uint64_t *beyond;        /* owned; the receiver's hashes of its pages beyond the common ones; NULL: not known */
     uint32_t beyond_wanted;  /* how many of them */
-    uint32_t beyond_count;   /* how many came */
+    uint32_t beyond_count;   /* how many came, or were known */
     size_t next_difference;  /* STREAMING: index into pages */
     uint32_t next_page;      /* STREAMING: next page beyond the common ones */
     struct page_hasher hasher;
@@ -71,8 +71,6 @@ static uint64_t old_hash(void *arg, uint32_t pgno)
     const struct sender *sender = arg;
     const struct difference_page *difference;
 
-    if (sender->options.known != NULL)
-        return sender->options.known->hashes[pgno - 1].low;
     if (pgno > sender->common)
         return sender->beyond[pgno - sender->common - 1];
     difference = find_difference(sender, pgno);
@@ -133,22 +131,39 @@ static uint32_t count_pages(const struct sender *sender)
 static int start_stream(struct sender *sender, struct error *error)
 {
     const struct sender_options *options = &sender->options;
-    struct page_stream_base base = {.page_count = options->known != NULL ? options->known->page_count
-                                                                              : sender->common + sender->beyond_count,
-                                    .arg = sender,
-                                    .hash = old_hash,
-                                    .fetch = old_page};
+    struct page_stream_base base = {
+        .page_count = sender->common + sender->beyond_count, .arg = sender, .hash = old_hash, .fetch = old_page};
     int has_base = base.page_count > 0 && !options->build_on_nothing;
 
-    if (sender->finder != NULL)
-        sender->pages = difference_finder_pages(sender->finder, &sender->count);
     sender->stage = STREAMING;
-    sender->next_page = sender->common + 1;
-    sender->total = count_pages(sender);
     meter_enter(options->meter, METER_MOVING);
     meter_begin_pages(options->meter, sender->total);
     return page_stream_writer_new(&sender->writer, sender->copy->geometry.page_size, options->level,
                                   has_base ? &base : NULL, error);
+}
+
+/* The set is known. */
+static int found(struct sender *sender, struct error *error)
+{
+    if (sender->finder != NULL)
+        sender->pages = difference_finder_pages(sender->finder, &sender->count);
+    sender->stage = FOUND;
+    sender->next_page = sender->common + 1;
+    sender->total = count_pages(sender);
+    return sender->options.stops ? 0 : start_stream(sender, error);
+}
+
+/* What is known of the receiver's pages beyond the common ones. */
+static int keep_beyond(struct sender *sender, const struct page_index *known, struct error *error)
+{
+    if (known->page_count <= sender->common)
+        return 0;
+    sender->beyond = malloc((known->page_count - sender->common) * sizeof(*sender->beyond));
+    if (sender->beyond == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    for (uint32_t i = sender->common; i < known->page_count; i++)
+        sender->beyond[sender->beyond_count++] = known->hashes[i].low;
+    return 0;
 }
 
 /* The pages that differ, from the hashes of both sides. */
@@ -157,6 +172,7 @@ static int compare_known(struct sender *sender, struct error *error)
     const struct page_hash *ours = sender->copy->index.hashes;
     const struct page_hash *theirs = sender->options.known->hashes;
     size_t cap = 0;
+    int rc;
 
     for (uint32_t pgno = 1; pgno <= sender->common; pgno++) {
         struct difference_page *grown;
@@ -172,7 +188,8 @@ static int compare_known(struct sender *sender, struct error *error)
         sender->owned[sender->count++] = (struct difference_page){pgno, theirs[pgno - 1].low};
     }
     sender->pages = sender->owned;
-    return start_stream(sender, error);
+    rc = keep_beyond(sender, sender->options.known, error);
+    return rc != 0 ? rc : found(sender, error);
 }
 
 int sender_new(struct sender **sender, struct local_copy *copy, const struct sender_options *options, struct error *error)
@@ -199,7 +216,7 @@ int sender_new(struct sender **sender, struct local_copy *copy, const struct sen
         rc = difference_finder_new(&new->finder, copy->index.hashes, new->common, options->seed, error);
         new->want = difference_first_flight(new->common);
     } else {
-        rc = start_stream(new, error);
+        rc = found(new, error);
     }
     if (rc != 0) {
         sender_free(new);
@@ -229,7 +246,28 @@ enum party_status sender_status(const struct sender *sender)
 {
     if (sender->stage == FINISHED)
         return PARTY_DONE;
+    if (sender->stage == FOUND)
+        return PARTY_WAITS;
     return sender->stage == FINDING && !sender->asks ? PARTY_LISTENS : PARTY_SPEAKS;
+}
+
+void sender_found(const struct sender *sender, struct sender_difference *difference)
+{
+    assert(sender->stage == FOUND);
+    *difference = (struct sender_difference){.common = sender->common,
+                                             .pages = sender->pages,
+                                             .count = sender->count,
+                                             .beyond = sender->beyond,
+                                             .beyond_count = sender->beyond_count,
+                                             .total = sender->total};
+}
+
+int sender_begin(struct sender *sender, struct local_copy *copy, const struct old_pages *old, struct error *error)
+{
+    assert(sender->stage == FOUND && copy->index.page_count == sender->copy->index.page_count);
+    sender->copy = copy;
+    sender->options.old = *old;
+    return start_stream(sender, error);
 }
 
 /*
@@ -298,7 +336,7 @@ int sender_hear(struct sender *sender, const struct message *message, struct err
         return rc;
     want = difference_finder_want(sender->finder);
     if (want.kind == DIFFERENCE_FOUND)
-        return sender->beyond_count < sender->beyond_wanted ? 0 : start_stream(sender, error);
+        return sender->beyond_count < sender->beyond_wanted ? 0 : found(sender, error);
     /* The rest of the flight that is under way needs no asking. */
     if (want.kind != sender->want.kind || want.first + want.count != sender->want.first + sender->want.count)
         rc = plan_ask(sender, &want, error);

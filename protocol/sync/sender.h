@@ -44,6 +44,7 @@ struct sender_options {
     struct old_pages old;
     uint64_t version;               /* to be told in END */
     int level;                      /* zstd's, 0 for none */
+    int stops;                      /* once the pages that differ are known, wait for sender_begin */
     struct meter *meter;            /* borrowed; NULL: nobody watches */
 };
 
@@ -51,8 +52,26 @@ struct sender_options {
 int sender_new(struct sender **sender, struct local_copy *copy, const struct sender_options *options, struct error *error);
 void sender_free(struct sender *sender);
 
-/* PARTY_DONE once END is said. In WAL mode the snapshot is still held then. */
+/* PARTY_WAITS where it stopped. PARTY_DONE once END is said. In WAL mode the snapshot is still held then. */
 enum party_status sender_status(const struct sender *sender);
+
+struct difference_page;
+
+/* All that the bytes of a stream depend on, beside the new pages, the level and build_on_nothing. */
+struct sender_difference {
+    uint32_t common;                     /* pages that both sides have */
+    const struct difference_page *pages; /* those of them that differ, ascending (page/difference.h) */
+    size_t count;
+    const uint64_t *beyond;              /* the receiver's hashes of its pages beyond the common ones */
+    uint32_t beyond_count;               /* how many of these are known */
+    uint32_t total;                      /* pages to be sent */
+};
+
+/* What was found, where it stopped: good as long as the sender. */
+void sender_found(const struct sender *sender, struct sender_difference *difference);
+
+/* Go on from there, with another copy that has the same scan, which is borrowed instead of the first from then on. */
+int sender_begin(struct sender *sender, struct local_copy *copy, const struct old_pages *old, struct error *error);
 
 /* CELLS or HASHES; ERR_PROTOCOL for anything else, or while not listening. */
 int sender_hear(struct sender *sender, const struct message *message, struct error *error);
