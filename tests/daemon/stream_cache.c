@@ -19,6 +19,7 @@
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/log.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/page_scan.h"
 #include "protocol/sync/sender.h"
@@ -105,6 +106,7 @@ static void set_up_with(uint64_t memory, uint64_t spool)
 static int set_up(void **state)
 {
     (void)state;
+    log_setup(LOG_WARNING, "test", 0);
     set_up_with(512 * MIB, 64 * MIB);
     return 0;
 }
@@ -184,7 +186,7 @@ static int read_parts(struct stream_reader *reader, int parts, struct buffer *ou
 /* What the stream is when it is made for one alone. */
 static void make_alone(struct buffer *out)
 {
-    const struct old_pages nothing = {NULL, NULL};
+    const struct old_pages nothing = {NULL, NULL, 0};
     struct sender *sender = find(1);
     struct error error = {0};
     size_t len = 0;
