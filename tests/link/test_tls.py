@@ -123,10 +123,12 @@ class Tls(unittest.TestCase):
 
     def test_the_server_is_checked(self):
         expired = self.ca.sign("origin", "DNS:localhost", days=-1)
+        not_yet = self.ca.sign("origin", "DNS:localhost", in_days=2)
         elsewhere = self.ca.sign("origin", "DNS:elsewhere.example")
         for_clients = self.ca.sign("origin", "DNS:localhost", usage="clientAuth")
         rows = [
             (expired, [self.trust], "expired at"),
+            (not_yet, [self.trust], "is valid only from"),
             (elsewhere, [self.trust], "is for origin, elsewhere.example, not for localhost"),
             (for_clients, [self.trust], "purpose"),
             ((self.cert, self.key), [f"ca={self.other_ca.path}"], "give the file of the CA"),
@@ -157,9 +159,10 @@ class Tls(unittest.TestCase):
 
     def test_the_client_is_checked(self):
         expired = self.ca.sign("worker-1", days=-1)
+        not_yet = self.ca.sign("worker-1", in_days=2)
         foreign = self.other_ca.sign("worker-1")
         for_servers = self.ca.sign("worker-1", usage="serverAuth")
-        rows = [(None, "showed no certificate"), (expired, "expired at"), (foreign, "unable to get local issuer"),
+        rows = [(None, "showed no certificate"), (expired, "expired at"), (not_yet, "is valid only from"), (foreign, "unable to get local issuer"),
                 (for_servers, "purpose")]
         for mine, text in rows:
             with self.subTest(text):
