@@ -237,6 +237,7 @@ static int start_monitor(struct daemon *daemon, struct error *error)
     const struct monitor_options options = {.http = daemon->options->http,
                                             .stuck_ms = daemon->options->stuck_ms,
                                             .catalog = &daemon->options->catalog,
+                                            .is_read_only = daemon->options->session.origin != NULL,
                                             .scans = daemon->scans,
                                             .budget = daemon->budget};
     int rc = monitor_new(&daemon->monitor, &daemon->loop, &options, error);

@@ -33,14 +33,17 @@ struct database_watch {
     uv_mutex_t mutex; /* guards count, and the members below it against being added to */
     struct watched members[DATABASE_WATCH_MAX];
     unsigned count;
+    int write; /* W_OK, or 0 where nothing is written */
 };
 
-struct database_watch *database_watch_new(void)
+struct database_watch *database_watch_new(int is_read_only)
 {
     struct database_watch *watch = calloc(1, sizeof(*watch));
 
-    if (watch != NULL)
-        uv_mutex_init(&watch->mutex);
+    if (watch == NULL)
+        return NULL;
+    uv_mutex_init(&watch->mutex);
+    watch->write = is_read_only ? 0 : W_OK;
     return watch;
 }
 
@@ -75,7 +78,7 @@ void database_watch_add(struct database_watch *watch, const char *path,
 
 /* ---- looking ---- */
 
-static int check_folder(const struct watched *member, struct error *error)
+static int check_folder(const struct watched *member, int write, struct error *error)
 {
     const char *slash = strrchr(member->path, '/');
     char folder[PATH_MAX];
@@ -89,17 +92,17 @@ static int check_folder(const struct watched *member, struct error *error)
                  : slash == member->path ? 1
                                          : (int)(slash - member->path),
                  slash == NULL ? "." : member->path);
-    if (faccessat(AT_FDCWD, folder, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+    if (faccessat(AT_FDCWD, folder, R_OK | X_OK | write, AT_EACCESS) != 0)
         return errno == ENOENT && member->kind == DATABASE_WATCH_SEEN
                    ? 0
                    : error_set_errno(error, ERR_NOT_ALLOWED, errno, "the folder %s", folder);
-    if (statvfs(folder, &space) == 0 && space.f_blocks > 0 && space.f_bavail == 0)
+    if (write != 0 && statvfs(folder, &space) == 0 && space.f_blocks > 0 && space.f_bavail == 0)
         return error_set(error, ERR_DISK_FULL, "no space is left in %s", folder);
     return 0;
 }
 
-/* A file beside or of the database: missing, or a regular one that can be read and written. */
-static int check_file(const char *path, struct stat *status, struct error *error)
+/* A file beside or of the database: missing, or a regular one that can be read, and written where that is wanted. */
+static int check_file(const char *path, int write, struct stat *status, struct error *error)
 {
     if (stat(path, status) != 0) {
         status->st_size = 0;
@@ -109,7 +112,7 @@ static int check_file(const char *path, struct stat *status, struct error *error
     }
     if (!S_ISREG(status->st_mode))
         return error_set(error, ERR_NOT_A_DATABASE, "%s is no regular file", path);
-    if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0)
+    if (faccessat(AT_FDCWD, path, R_OK | write, AT_EACCESS) != 0)
         return error_set_errno(error, ERR_NOT_ALLOWED, errno, "%s", path);
     return 0;
 }
@@ -140,18 +143,18 @@ static int check_content(struct watched *member, const struct stat *status, stru
     return 0;
 }
 
-static int check(struct watched *member, struct error *error)
+static int check(struct watched *member, int write, struct error *error)
 {
     char sidecar[PATH_MAX];
     struct stat status = {0};
-    int rc = check_folder(member, error);
+    int rc = check_folder(member, write, error);
 
     if (rc != 0 || member->kind == DATABASE_WATCH_FOLDER)
         return rc;
     snprintf(sidecar, sizeof(sidecar), "%s-lockstep", member->path);
-    rc = check_file(sidecar, &status, error);
+    rc = check_file(sidecar, write, &status, error);
     if (rc == 0)
-        rc = check_file(member->path, &status, error);
+        rc = check_file(member->path, write, &status, error);
     if (rc == 0)
         rc = check_content(member, &status, error);
     return rc;
@@ -171,7 +174,7 @@ unsigned database_watch_check(struct database_watch *watch, char *text, size_t t
     /* What is there stays where it is; only this call touches more than the path. */
     for (unsigned i = 0; i < count; i++) {
         error_init(&error);
-        if (check(&watch->members[i], &error) == 0)
+        if (check(&watch->members[i], watch->write, &error) == 0)
             continue;
         if (faults++ == 0)
             snprintf(text, text_size, "%s", error.text);

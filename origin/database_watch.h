@@ -23,8 +23,8 @@ enum database_watch_kind {
 
 #define DATABASE_WATCH_MAX 256 /* further ones are not looked at */
 
-/* NULL: memory ran out. */
-struct database_watch *database_watch_new(void);
+/* is_read_only: the databases are not written here, so they need not be writable, nor their folders. NULL: memory ran out. */
+struct database_watch *database_watch_new(int is_read_only);
 void database_watch_free(struct database_watch *watch);
 
 /* Look at this path from now on. Harmless when repeated. Any thread. NULL for the watch is allowed.

@@ -42,12 +42,24 @@ static const char *objection(const struct lock_holder *holder, const struct fenc
     return holder->released ? "was released" : NULL;
 }
 
-int lease_guard_check(const char *url, const struct fence *fence, struct error *error)
+const char *lease_guard_state(const struct lock_holder *holder)
 {
-    struct lock_holder holder;
+    if (!holder->exists)
+        return "absent";
+    if (holder->foreign)
+        return "foreign";
+    if (holder->released)
+        return "released";
+    return holder->held ? "held" : "stale";
+}
+
+int lease_guard_check(const char *url, const struct fence *fence, struct lock_holder *holder, int *was_read,
+                      struct error *error)
+{
     const char *why;
     int rc;
 
+    *was_read = 0;
     if (fence->token == 0)
         return error_set(error, ERR_FENCED,
                          "this origin takes pushes only from who holds the lock %s, and this one "
@@ -55,15 +67,16 @@ int lease_guard_check(const char *url, const struct fence *fence, struct error *
                          "`lockstep run --lock`, or `lockstep push` with the --token and --lease "
                          "of `lockstep lock acquire`",
                          url);
-    rc = read_lock(url, &holder, error);
+    rc = read_lock(url, holder, error);
     if (rc != 0)
         return rc;
-    why = objection(&holder, fence);
+    *was_read = 1;
+    why = objection(holder, fence);
     if (why == NULL)
         return 0;
     return error_set(
         error, ERR_FENCED,
         "the lock %s %s%s%s: it is not with token %llu, which this push has; nothing was changed",
-        url, why, holder.instance[0] != '\0' ? ", " : "", holder.instance,
+        url, why, holder->instance[0] != '\0' ? ", " : "", holder->instance,
         (unsigned long long)fence->token);
 }

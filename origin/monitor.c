@@ -173,7 +173,7 @@ int monitor_new(struct monitor **monitor, uv_loop_t *loop, const struct monitor_
     new->watchdog_ms = notify_watchdog_ms();
     new->metrics = metrics_new();
     new->health = health_new(options->stuck_ms);
-    new->databases = database_watch_new();
+    new->databases = database_watch_new(options->is_read_only);
     if (new->metrics == NULL || new->health == NULL || new->databases == NULL)
         rc = error_set(error, ERR_INTERNAL, "out of memory");
     else

@@ -30,6 +30,7 @@ struct monitor_options {
     const char *http;  /* where to listen; NULL: nowhere */
     uint64_t stuck_ms; /* health.h */
     const struct catalog *catalog;
+    int is_read_only;  /* the databases are copies that others write */
     struct scan_cache *scans; /* these two are borrowed until monitor_close */
     struct memory_budget *budget;
 };

@@ -56,6 +56,10 @@ struct session_report {
     uint64_t replica_version; /* that the replica is known to hold */
     uint64_t fence_token;     /* the highest that the database's fence has seen */
     int is_fence_theirs;      /* the replica of this session came with it */
+    unsigned lease_reads;     /* how often the lock in the store was read; the rest is of the last time */
+    const char *lease_state;  /* lease_guard_state; a constant */
+    uint64_t lease_token;
+    char lease_holder[129];
 };
 
 /* Lives as long as the session; not while a call of its party is at work. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lockstore/lock.h"
 #include "origin/lease_guard.h"
 #include "origin/session_state.h"
 #include "protocol/base/clock.h"
@@ -134,11 +135,23 @@ static int check_base(struct session *session, struct error *error)
         copy->path, (unsigned long long)version, moves, (unsigned long long)push->base_version);
 }
 
-static int check_lease(const struct session *session, struct error *error)
+static int check_lease(struct session *session, struct error *error)
 {
-    return session->options.lock_url != NULL
-               ? lease_guard_check(session->options.lock_url, &session->push.fence, error)
-               : 0;
+    struct session_report *report = &session->report;
+    struct lock_holder holder;
+    int was_read;
+    int rc;
+
+    if (session->options.lock_url == NULL)
+        return 0;
+    rc = lease_guard_check(session->options.lock_url, &session->push.fence, &holder, &was_read, error);
+    if (was_read) {
+        report->lease_reads++;
+        report->lease_state = lease_guard_state(&holder);
+        report->lease_token = holder.token;
+        snprintf(report->lease_holder, sizeof(report->lease_holder), "%s", holder.exists ? holder.instance : "");
+    }
+    return rc;
 }
 
 static int check_push(struct session *session, struct error *error)

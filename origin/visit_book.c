@@ -54,6 +54,8 @@ static void tell_report(struct visit_book *book, const struct session_report *re
         report->is_fence_theirs != told->is_fence_theirs)
         metrics_fence(book->metrics, database, report->fence_token,
                       report->is_fence_theirs ? book->names.instance : NULL);
+    if (report->lease_reads != told->lease_reads)
+        metrics_lease(book->metrics, database, report->lease_state, report->lease_token, report->lease_holder);
     *told = *report;
 }
 

@@ -50,6 +50,8 @@ class Host:
         ip("netns", "add", self.name)
         case.addCleanup(ip, "netns", "delete", self.name)
         ip("link", "add", self.here, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        # Not left to the namespace's end, which comes some time after it was deleted.
+        case.addCleanup(ip, "link", "delete", self.here)
         ip("address", "add", f"{self.four}/24", "dev", self.here)
         ip("address", "add", f"{self.six}/64", "dev", self.here, "nodad")
         ip("link", "set", "dev", self.here, "up")

@@ -236,7 +236,7 @@ class Health(HttpCase):
         words = ["--listen", f"[::]:{self.port}", "--cert", copy(self.cert), "--key", copy(self.key), "--client-ca", copy(self.ca.path),
                  "--db", f"a.db={folder}/a.db", "--allow", "worker=pull,push:*", "--http", f"127.0.0.1:{self.http}"]
         kwargs = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
-        self.start(words=words, **kwargs)
+        daemon = self.start(words=words, **kwargs)
         self.wait_for_health(None)
         os.chmod(folder, 0o555)
         self.wait_for_health(f"the folder {folder}: Permission denied")
@@ -245,6 +245,16 @@ class Health(HttpCase):
         self.wait_for_health(f"{folder}/a.db: Permission denied")
         os.chmod(os.path.join(folder, "a.db"), 0o644)
         self.wait_for_health(None)
+        daemon.stop()
+        # Copies that others write need not be writable here. (One in WAL mode needs its -shm file.)
+        connection = sqlite3.connect(os.path.join(folder, "a.db"))
+        connection.execute("pragma journal_mode = delete")
+        connection.close()
+        os.chmod(os.path.join(folder, "a.db"), 0o444)
+        os.chmod(folder, 0o555)
+        self.start("--read-only", "--origin", "tls://elsewhere/a.db", words=words, **kwargs)
+        self.wait_for_health(None)
+        os.chmod(folder, 0o755)
 
 
 class Metrics(HttpCase):
@@ -303,12 +313,14 @@ class Metrics(HttpCase):
         self.assertLess(after[1] - before[1] - done["bytes_sent"], 100)
 
     def test_fence_and_waiting(self):
-        daemon = self.start("--timeout", "60s")
         lock = f"file://{self.folder}/lock"
+        daemon = self.start("--timeout", "60s", "--lock-url", f"a.db={lock}")
         job = ["--", "python3", "-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
                "c.execute(\"update t set text = 'by the job' where id = 1\"); c.commit()", self.local]
         self.lockstep("run", "--lock", lock, "--instance", "ams/job", self.url(), self.local, *job)
         self.wait_for_value(1, "lockstep_fence_token", database="a.db", holder="ams/job")
+        # As it was read for the push.
+        self.assertEqual(self.value("lockstep_lease_token", database="a.db", state="held", holder="ams/job"), 1)
         copies = [os.path.join(self.folder, f"copy{i}.db") for i in range(2)]
         make_database(os.path.join(self.data, "q.db"))
         for i, copy in enumerate(copies):
