@@ -34,6 +34,7 @@
 void session_move(struct session *session, enum session_stage stage)
 {
     session->stage = stage;
+    session->party.may_end = stage == READY || (stage == DESCRIBING && !session->is_dry);
     switch (stage) {
     case SENDING:
         session->party.status =

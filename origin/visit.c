@@ -41,6 +41,7 @@ static int mirror(struct visit *visit, int rc)
 {
     visit->party.status = session_party(visit->session)->status;
     visit->party.send_rate = session_party(visit->session)->send_rate;
+    visit->party.may_end = session_party(visit->session)->may_end;
     if (rc != 0 || visit->party.status == PARTY_DONE)
         turn_queue_leave(visit->house->pushes, &visit->ticket);
     return rc;

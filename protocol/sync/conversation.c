@@ -340,6 +340,13 @@ static void hold_still(struct conversation *conversation)
     stay_in_touch(conversation);
 }
 
+/* Whether the peer ended the stream where it may, between two messages. */
+static int ended_well(const struct conversation *conversation)
+{
+    return conversation->party->status == PARTY_LISTENS && conversation->party->may_end &&
+           conversation->link_error.code == ERR_NONE && frame_reader_pending(&conversation->reader) == 0;
+}
+
 /* Whether more is to be said, and it is too early for it. */
 static int is_held_back(const struct conversation *conversation)
 {
@@ -368,6 +375,8 @@ static void pump(struct conversation *conversation)
         say_goodbye(conversation);
         clear_up(conversation);
     }
+    else if (conversation->link == NULL && ended_well(conversation))
+        close_everything(conversation);
     else if (conversation->link == NULL)
         fail_for_lost_link(conversation);
     else if (status == PARTY_LINGERS)

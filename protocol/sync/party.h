@@ -40,6 +40,7 @@ struct party {
     const struct party_methods *methods;
     enum party_status status;
     int is_light; /* its calls take no time worth telling: they are made on the loop, however busy the workers are */
+    int may_end; /* while it listens: the peer has all that it asked for, and may end the stream here */
     uint64_t send_rate; /* bytes per second that the peer, or the user, wants at most; 0: as fast as can be */
     int is_mute; /* nothing may be told to the peer yet, not even why it failed: who it is is not known */
 };

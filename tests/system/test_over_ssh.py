@@ -61,6 +61,22 @@ class Commands(OverSsh):
         self.assertIn("in sync", self.assert_status(self.lockstep("status", self.url, self.local), 0).stdout)
         self.assert_status(self.lockstep("verify", self.url, self.local), 0)
 
+    def test_history_diff_dry_run_resolve(self):
+        self.assert_status(self.pull(), 0)
+        cli.add(self.local)
+        self.assert_status(self.push("--instance", "iad/app/1"), 0)
+        told = cli.json_of(self.assert_status(self.lockstep("history", "--json", self.url), 0))
+        self.assertEqual([row["instance"] for row in told["versions"]], ["iad/app/1", ""])
+        cli.add(self.local)
+        told = cli.json_of(self.assert_status(self.lockstep("diff", "--json", self.url, self.local), 0))
+        self.assertEqual([(row["name"], row["pages_differing"]) for row in told["rows"]], [("counter", 1)])
+        self.assertEqual(cli.json_of(self.assert_status(self.push("-n", "--json"), 0))["pages_differing"], 1)
+        cli.add(self.far, 100)
+        result = self.assert_status(self.push(), "STALE_BASE", "without Lockstep", "lockstep resolve")
+        result = self.assert_status(self.lockstep("resolve", "--take-origin", "--bwlimit", "1M", "--json", self.url, self.local), 0)
+        self.assertEqual((cli.count(self.local), cli.count(cli.json_of(result)["kept"])), (108, 9))
+        self.assert_same()
+
     def test_host_and_path_with_port(self):
         for option in (["-p", str(self.sshd.port)], [f"--port={self.sshd.port}"]):
             self.assert_status(self.pull(*option, url=f"{self.host}:{self.far}"), 0)
