@@ -73,7 +73,7 @@ static void on_turn(void *user)
     struct run_lock *run_lock = user;
 
     set_place(run_lock, 0);
-    log_line(LOG_INFO, "it is our turn: acquiring the lock %s", run_lock->options.url);
+    log_line(LOG_INFO, "it is our turn in the origin's line for the lock");
     ask_the_store(run_lock);
 }
 
@@ -166,11 +166,10 @@ static void get_in_line(struct run_lock *run_lock, struct uv_loop_s *loop)
                                          .on_lost = on_lost,
                                          .user = run_lock};
 
+    log_line(LOG_INFO, "acquiring the lock %s", run_lock->options.url);
     if (run_lock->options.origin->kind == ENDPOINT_TLS &&
         line_new(&run_lock->line, loop, &options, NULL) == 0)
         lock_rest(run_lock->lock);
-    else
-        log_line(LOG_INFO, "acquiring the lock %s", run_lock->options.url);
 }
 
 int run_lock_new(struct run_lock **run_lock, struct uv_loop_s *loop,

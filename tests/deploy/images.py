@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
@@ -155,12 +157,23 @@ def fly_environment(folder):
         return tomllib.load(file)["env"]
 
 
-def follow(name, process, lines, ready=None, event=None):
+def follow(name, process, lines):
     for line in process.stdout:
         lines.append(line)
         print(f"   {name}: {line}", end="", flush=True)
-        if event is not None and ready in line:
-            event.set()
+
+
+def wait_until_healthy(process):
+    """As Fly.io's health check would see it. Returns what /healthz says."""
+    for _ in range(150):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:9091/healthz", timeout=5) as answer:
+                return answer.read().decode().strip()
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.2)
+    raise SystemExit("images.py: the origin is not healthy")
 
 
 def try_images(origin, job):
@@ -180,10 +193,8 @@ def try_images(origin, job):
     connection.close()
     serve = origin.chroot(origin.entrypoint + origin.command, env=fly_environment("origin"), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    ready, lines = threading.Event(), []
-    threading.Thread(target=follow, args=("origin", serve, lines, "ready", ready), daemon=True).start()
-    if not ready.wait(30):
-        raise SystemExit("images.py: the origin did not start")
+    threading.Thread(target=follow, args=("origin", serve, []), daemon=True).start()
+    print(f"   healthz: {wait_until_healthy(serve)}")
     with Radosgw(buckets=["org-bucket"]) as bucket:
         jobs = []
         for region in ("ams", "nrt"):
@@ -201,8 +212,7 @@ def try_images(origin, job):
             for text in ("attempting to acquire", "lock acquired", "synced from", "running the job", "synced to", "lock released"):
                 if status != 0 or not any(f"{region}/org-scheduler/{region}1: {text}" in line for line in said):
                     raise SystemExit(f"images.py: the job of {region} ended with {status}, or did not say '{text}'")
-    health = subprocess.run(["curl", "-fsS", "http://127.0.0.1:9091/healthz"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    print(f"   healthz: {health.strip()}")
+    print(f"   healthz: {wait_until_healthy(serve)}")
     serve.terminate()
     if serve.wait(30) != 0:
         raise SystemExit(f"images.py: the origin ended with {serve.returncode}")
