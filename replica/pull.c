@@ -8,6 +8,7 @@
  */
 #include "replica/pull.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct pull {
     struct message_hello hello;
     uint8_t seed[LINEAGE_SIZE];
     struct receiver *receiver;
+    int has_applied;         /* its pages are committed */
     struct description *description; /* COUNTING; NULL where nothing is to be described */
     struct sync_result result;
 };
@@ -346,8 +348,9 @@ static int hear_confirmation(struct pull *pull, const struct message_end *end, s
 }
 
 /* The kept base gets the same pages. It is of use only if it is whole, so failures are not told: the hashes tell later. */
-static void update_kept_base(struct pull *pull)
+static void *update_kept_base(void *arg)
 {
+    struct pull *pull = arg;
     struct arrivals *arrivals = receiver_arrivals(pull->receiver);
     const struct geometry *geometry = &pull->copy->geometry;
     struct kept_base *base;
@@ -356,7 +359,7 @@ static void update_kept_base(struct pull *pull)
 
     kept_base_open(&base, pull->copy->real_path, geometry->page_size);
     if (base == NULL)
-        return;
+        return NULL;
     if (arrivals != NULL) {
         arrivals_rewind(arrivals);
         while (arrivals_next(arrivals, &pgno, &page, NULL) == 0 && pgno != 0)
@@ -364,6 +367,24 @@ static void update_kept_base(struct pull *pull)
         kept_base_truncate(base, geometry->page_count);
     }
     kept_base_free(base);
+    return NULL;
+}
+
+/* The kept base gets the pages while SQLite copies them out of the WAL: the two have nothing in common, and the disk is waited for once. */
+static void clear_up(struct party *party)
+{
+    struct pull *pull = (struct pull *)party;
+    pthread_t thread;
+    int has_thread;
+
+    if (!pull->has_applied)
+        return;
+    has_thread = pthread_create(&thread, NULL, update_kept_base, pull) == 0;
+    local_copy_close_database(pull->copy);
+    if (has_thread)
+        pthread_join(thread, NULL);
+    else
+        update_kept_base(pull);
 }
 
 static int speak_apply(struct pull *pull, struct buffer *out, struct error *error)
@@ -376,7 +397,7 @@ static int speak_apply(struct pull *pull, struct buffer *out, struct error *erro
         rc = finish(pull, receiver_version(pull->receiver), error);
     if (rc != 0)
         return rc;
-    update_kept_base(pull);
+    pull->has_applied = 1;
     memcpy(message.receipt.lineage, pull->hello.lineage, LINEAGE_SIZE);
     memcpy(message.receipt.root, pull->copy->geometry.root, ROOT_SIZE);
     message.receipt.version = pull->result.version;
@@ -424,7 +445,7 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     }
 }
 
-static const struct party_methods methods = {hear, speak, NULL};
+static const struct party_methods methods = {hear, speak, clear_up};
 
 int pull_new(struct pull **pull, struct local_copy *copy, const struct sync_options *options, struct error *error)
 {

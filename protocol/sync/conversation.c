@@ -279,6 +279,7 @@ static void clear_up(struct conversation *conversation)
 {
     if (conversation->party->methods->clear_up == NULL)
         return;
+    conversation->heard = 0;
     conversation->job_runs = 1;
     uv_queue_work(conversation->loop, &conversation->job, clear_up_work, job_done);
 }

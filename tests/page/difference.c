@@ -217,6 +217,18 @@ static void test_first_flight(void **state)
     }
 }
 
+/* Where there are few pages the first flight is the list of their hashes: never more bytes than that. */
+static void test_first_flight_is_never_more_than_the_list(void **state)
+{
+    (void)state;
+    for (uint32_t pages = 1; pages <= 2000; pages++) {
+        struct difference_want want = difference_first_flight(pages);
+        uint64_t unit = want.kind == DIFFERENCE_CELLS ? DIFFERENCE_CELL_SIZE : DIFFERENCE_HASH_SIZE;
+
+        assert_in_range(want.count * unit, 1, (uint64_t)pages * DIFFERENCE_HASH_SIZE);
+    }
+}
+
 /* What a peer may not ask of a describer; and that what was refused leaves no trace. */
 static void test_describer_refuses(void **state)
 {
@@ -411,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_cost),
         cmocka_unit_test(test_two_pages_in_the_same_cells),
         cmocka_unit_test(test_first_flight),
+        cmocka_unit_test(test_first_flight_is_never_more_than_the_list),
         cmocka_unit_test(test_describer_refuses),
         cmocka_unit_test(test_finder_refuses),
         cmocka_unit_test(test_garbage),
