@@ -23,6 +23,16 @@
 
 #define SIGNALS 3
 
+/* What SIGHUP has read again, on a worker. */
+struct reading {
+    uv_work_t work;
+    int is_under_way;
+    int is_wanted_again; /* SIGHUP came meanwhile */
+    struct access *access;
+    struct tls_context *context;
+    struct error error;
+};
+
 struct daemon {
     const struct daemon_options *options;
     uv_loop_t loop;
@@ -35,6 +45,7 @@ struct daemon {
     struct listeners *listeners;
     struct monitor *monitor;
     struct tls_context *context; /* for connections that come */
+    struct reading reading;
     struct visit_house house;
     struct guest *guests;        /* the last that came is the first */
     unsigned guest_count;
@@ -43,6 +54,7 @@ struct daemon {
 };
 
 static void finish_if_gone(struct daemon *daemon);
+static void reload(struct daemon *daemon);
 
 /* ---- guests ---- */
 
@@ -97,44 +109,95 @@ static void on_connection(uv_stream_t *listener, void *user)
 
 /* ---- reloading ---- */
 
-/* Read what SIGHUP has read again; what is in *daemon is replaced only if all of it is good. */
-static int load(struct daemon *daemon, struct error *error)
+/* Read what SIGHUP has read again. On failure there is nothing of it. */
+static int read_files(const struct daemon_options *options, struct reading *reading)
 {
-    struct tls_server_options tls = daemon->options->tls;
-    struct tls_context *context = NULL;
-    struct access *access = NULL;
-    int rc = access_new(&access, &daemon->options->access, error);
+    struct tls_server_options tls = options->tls;
+    int rc = access_new(&reading->access, &options->access, &reading->error);
 
-    tls.is_cert_needed = daemon->options->access.tokens_file == NULL;
+    tls.is_cert_needed = options->access.tokens_file == NULL;
     if (rc == 0)
-        rc = tls_context_new_server(&context, &tls, error);
-    if (rc == 0 && daemon->house.roster == NULL) {
-        daemon->house.roster = roster_new(access, daemon->options->max_per_client,
-                                           (daemon->options->max_connections + 1) / 2);
-        rc = daemon->house.roster == NULL ? error_set(error, ERR_INTERNAL, "out of memory") : 0;
-    } else if (rc == 0) {
-        roster_replace_take(daemon->house.roster, access);
-    }
-    if (rc != 0) {
-        access_free(access);
-        tls_context_free(context);
-        return rc;
-    }
-    tls_context_free(daemon->context);
-    daemon->context = context;
-    return 0;
+        rc = tls_context_new_server(&reading->context, &tls, &reading->error);
+    if (rc == 0)
+        return 0;
+    access_free(reading->access);
+    reading->access = NULL;
+    return rc;
 }
 
+/* What was read is in force from now on. */
+static void use_files(struct daemon *daemon)
+{
+    struct reading *reading = &daemon->reading;
+
+    roster_replace_take(daemon->house.roster, reading->access);
+    tls_context_free(daemon->context);
+    daemon->context = reading->context;
+    reading->access = NULL;
+    reading->context = NULL;
+}
+
+/* For the first time. */
+static int load(struct daemon *daemon, struct error *error)
+{
+    const struct daemon_options *options = daemon->options;
+    struct reading *reading = &daemon->reading;
+    int rc = read_files(options, reading);
+
+    if (rc != 0) {
+        *error = reading->error;
+        return rc;
+    }
+    daemon->house.roster = roster_new(reading->access, options->max_per_client, (options->max_connections + 1) / 2);
+    daemon->context = reading->context;
+    reading->context = NULL;
+    if (daemon->house.roster == NULL) {
+        access_free(reading->access);
+        rc = error_set(error, ERR_INTERNAL, "out of memory");
+    }
+    reading->access = NULL;
+    return rc;
+}
+
+static void read_work(uv_work_t *work)
+{
+    struct daemon *daemon = work->data;
+
+    daemon->reading.error.code = ERR_NONE;
+    read_files(daemon->options, &daemon->reading);
+}
+
+static void read_cb(uv_work_t *work, int status)
+{
+    struct daemon *daemon = work->data;
+    struct reading *reading = &daemon->reading;
+
+    (void)status;
+    reading->is_under_way = 0;
+    if (reading->error.code == ERR_NONE) {
+        use_files(daemon);
+        log_line(LOG_INFO, "certificate, key and lists were read again");
+    } else {
+        log_line(LOG_ERROR, "reloading: %s; what was read before stays in force", reading->error.text);
+    }
+    if (reading->is_wanted_again)
+        reload(daemon);
+    else if (!daemon->is_stopping)
+        notify_systemd("READY=1");
+}
+
+/* Files may be large, and their disk slow: they are read on a worker. */
 static void reload(struct daemon *daemon)
 {
-    struct error error;
+    struct reading *reading = &daemon->reading;
 
+    reading->is_wanted_again = reading->is_under_way;
+    if (reading->is_under_way)
+        return;
     notify_systemd_of_reload();
-    if (load(daemon, &error) == 0)
-        log_line(LOG_INFO, "certificate, key and lists were read again");
-    else
-        log_line(LOG_ERROR, "reloading: %s; what was read before stays in force", error.text);
-    notify_systemd("READY=1");
+    reading->is_under_way = 1;
+    reading->work.data = daemon;
+    uv_queue_work(&daemon->loop, &reading->work, read_work, read_cb);
 }
 
 /* ---- stopping ---- */

@@ -12,6 +12,8 @@
 
 /* A frame on the wire, without its 4-byte length. The largest that is sent carries 64 KiB of pages. */
 #define LIMIT_FRAME 262144u
+/* The same for one who has not shown who he is: OPEN, with its longest name and token. */
+#define LIMIT_FRAME_STRANGER 8192u
 
 /* Bytes that may wait in a frame reader beside a whole frame: what one read of a link can bring, with room. */
 #define LIMIT_READ_AHEAD 1048576u
@@ -27,6 +29,8 @@
 
 /* Bytes that wait to be written to a link before the sender stops making more. */
 #define LIMIT_LINK_QUEUE 1048576u
+/* The same for one of the many links of a daemon, where it is what a slow reader costs. The kernel's own buffer is beside it. */
+#define LIMIT_GUEST_QUEUE 262144u
 
 /* One line of the far side's stderr; what is longer is cut. */
 #define LIMIT_FAR_LINE 1024u

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "protocol/base/limits.h"
+
 void link_write_take(struct link *link, uint8_t *data, size_t len)
 {
     if (len == 0) {
@@ -9,6 +11,11 @@ void link_write_take(struct link *link, uint8_t *data, size_t len)
         return;
     }
     link->methods->write_take(link, data, len);
+}
+
+size_t link_queue_max(const struct link *link)
+{
+    return link->queue_max != 0 ? link->queue_max : LIMIT_LINK_QUEUE;
 }
 
 size_t link_queued(const struct link *link)

@@ -24,7 +24,7 @@ struct link_callbacks {
     void (*on_open)(void *user);
     /* Bytes came; good during the call only. */
     void (*on_bytes)(void *user, const uint8_t *data, size_t len);
-    /* What waited to be written fell to half of LIMIT_LINK_QUEUE or less, after having been above.
+    /* What waited to be written fell to half of link_queue_max or less, after having been above.
      */
     void (*on_drain)(void *user);
     /* The far side wrote to its stderr: a whole line, sanitized (log_sanitize), without its
@@ -49,6 +49,10 @@ void link_write_take(struct link *link, uint8_t *data, size_t len);
 
 /* Bytes that were given to link_write_take and not yet handed to the carrier. */
 size_t link_queued(const struct link *link);
+
+/* So many bytes may wait before whoever writes is to make no more: LIMIT_LINK_QUEUE, or what the kind of link
+ * has set. */
+size_t link_queue_max(const struct link *link);
 
 /* Stop delivering bytes, and go on: back-pressure. The far side's own sending stalls after what the
  * carrier buffers. */
@@ -85,6 +89,7 @@ struct link {
     void *user; /* given to every callback */
     struct link_traffic traffic;
     size_t queued; /* bytes taken and not yet handed to the carrier */
+    size_t queue_max; /* 0: LIMIT_LINK_QUEUE */
     char name[256];
 };
 

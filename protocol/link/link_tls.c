@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/limits.h"
 #include "protocol/link/tcp_connect.h"
 #include "protocol/link/tls_context.h"
 #include "protocol/link/tls_link.h"
@@ -196,6 +197,7 @@ int link_tls_accept(uv_stream_t *listener, const struct link_callbacks *callback
     if (self == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory for a link");
     tls_link_init(self, listener->loop, callbacks, user, server_settled, server_gone);
+    self->link.queue_max = LIMIT_GUEST_QUEUE;
     status = take(self, listener);
     if (status == 0) {
         tls_link_begin(self, context, NULL, timeout_ms);

@@ -303,7 +303,7 @@ static void write_take(struct link *link, uint8_t *data, size_t len)
         self->first = piece;
     self->last = piece;
     link->queued += len;
-    if (link->queued > LIMIT_LINK_QUEUE)
+    if (link->queued > link_queue_max(link))
         self->is_above = 1;
     if (self->is_open)
         flush(self);
@@ -412,7 +412,7 @@ static void flush(struct tls_link *self)
 
 static void tell_of_drain(struct tls_link *self)
 {
-    if (self->is_settled || !self->is_above || self->link.queued > LIMIT_LINK_QUEUE / 2)
+    if (self->is_settled || !self->is_above || self->link.queued > link_queue_max(&self->link) / 2)
         return;
     self->is_above = 0;
     if (self->link.callbacks.on_drain != NULL)

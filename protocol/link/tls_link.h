@@ -49,7 +49,7 @@ struct tls_link {
     int has_carrier;    /* carrier was initialized, and must be closed */
     int is_open;        /* the handshake is through */
     int is_paused;      /* between link_pause and link_resume */
-    int is_above;       /* more waited than LIMIT_LINK_QUEUE, and on_drain did not come yet */
+    int is_above;       /* more waited than link_queue_max, and on_drain did not come yet */
     int is_writing;
     int lingered;      /* times that a broken link lingered on because it was paused */
     int write_status;  /* of libuv, for the write that failed */

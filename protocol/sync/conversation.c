@@ -110,7 +110,10 @@ static int hear_next(struct conversation *conversation, int *got, struct error *
     struct message message;
     const uint8_t *payload;
     size_t len;
-    int rc = frame_reader_next(&conversation->reader, &payload, &len, error);
+    int rc;
+
+    frame_reader_limit(&conversation->reader, conversation->party->is_mute ? LIMIT_FRAME_STRANGER : LIMIT_FRAME);
+    rc = frame_reader_next(&conversation->reader, &payload, &len, error);
 
     *got = 0;
     if (rc == 0 && payload != NULL)
@@ -382,7 +385,7 @@ static void pump(struct conversation *conversation)
         fail_for_lost_link(conversation);
     else if (status == PARTY_LINGERS)
         stay_in_touch(conversation);
-    else if (status == PARTY_SPEAKS && link_queued(conversation->link) < LIMIT_LINK_QUEUE && !is_held_back(conversation))
+    else if (status == PARTY_SPEAKS && link_queued(conversation->link) < link_queue_max(conversation->link) && !is_held_back(conversation))
         start_job(conversation);
     if (!conversation->job_runs && status != PARTY_WAITS && conversation->link != NULL)
         link_resume(conversation->link);

@@ -7,7 +7,7 @@
 
 void frame_reader_init(struct frame_reader *reader)
 {
-    *reader = (struct frame_reader){0};
+    *reader = (struct frame_reader){.max = LIMIT_FRAME};
     buffer_init(&reader->pending, FRAME_HEADER_SIZE + LIMIT_FRAME + LIMIT_READ_AHEAD);
 }
 
@@ -15,6 +15,12 @@ void frame_reader_release(struct frame_reader *reader)
 {
     buffer_wipe(&reader->pending);
     frame_reader_init(reader);
+}
+
+void frame_reader_limit(struct frame_reader *reader, uint32_t max)
+{
+    assert(max <= LIMIT_FRAME);
+    reader->max = max;
 }
 
 int frame_reader_feed(struct frame_reader *reader, const void *data, size_t len,
@@ -42,11 +48,11 @@ int frame_reader_next(struct frame_reader *reader, const uint8_t **payload, size
     size = (uint32_t)header[0] << 24 | (uint32_t)header[1] << 16 | (uint32_t)header[2] << 8 |
            header[3];
     /* Such a header is not taken: it is found again by every later call. */
-    if (size == 0 || size > LIMIT_FRAME)
+    if (size == 0 || size > reader->max)
         return error_set(error, ERR_PROTOCOL,
                          "a frame claims %u bytes, 1 to %u are allowed: the other side does not "
                          "speak Lockstep's protocol, or something else writes into the link",
-                         size, LIMIT_FRAME);
+                         size, reader->max);
     if (waiting - FRAME_HEADER_SIZE < size)
         return 0;
     *payload = header + FRAME_HEADER_SIZE;

@@ -21,12 +21,16 @@ struct error;
 struct frame_reader {
     struct buffer pending; /* bytes that came */
     size_t taken;          /* of them, those of frames that were handed out */
+    uint32_t max;          /* the largest frame that is taken; LIMIT_FRAME unless it was made less */
 };
 
 void frame_reader_init(struct frame_reader *reader);
 
 /* Frees the bytes, wiped, as keys are among what crosses. The reader is as after frame_reader_init. */
 void frame_reader_release(struct frame_reader *reader);
+
+/* From the next frame on, take none larger than max, which is at most LIMIT_FRAME. */
+void frame_reader_limit(struct frame_reader *reader, uint32_t max);
 
 /*
  * Add bytes that came. They are copied. ERR_INTERNAL when memory ran out, or when more than LIMIT_READ_AHEAD
@@ -36,7 +40,7 @@ int frame_reader_feed(struct frame_reader *reader, const void *data, size_t len,
 
 /*
  * The next whole frame: *payload and *len, good until the next call of frame_reader_feed or _release; *payload is
- * NULL and *len 0 when more bytes are needed first. ERR_PROTOCOL for an empty frame or one over LIMIT_FRAME, as
+ * NULL and *len 0 when more bytes are needed first. ERR_PROTOCOL for an empty frame or one over the limit, as
  * soon as its header is there; a reader that failed stays failed, as where the next frame starts is not known.
  */
 int frame_reader_next(struct frame_reader *reader, const uint8_t **payload, size_t *len, struct error *error);

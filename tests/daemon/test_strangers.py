@@ -69,7 +69,7 @@ class Strangers(Case):
         with_bad_token = OPEN_A[:-3] + b"\xa3bad\0\0"
         # No token, a wrong one, another message first, one that is none, a header of 4 GB, none of it all.
         for words in (frame(OPEN_A), frame(with_bad_token), frame(b"\x91\x0b"), frame(b"\xc1"), b"\xff\xff\xff\xff" + bytes(100),
-                      b"GET / HTTP/1.0\r\n\r\n", frame(bytes([0x92, 2]))):
+                      struct.pack(">I", 8193) + bytes(100), b"GET / HTTP/1.0\r\n\r\n", frame(bytes([0x92, 2]))):
             with self.subTest(words[:12]):
                 sock = self.connect()
                 sock.sendall(words)
@@ -102,6 +102,23 @@ class Strangers(Case):
         self.assertIn(b"PROTOCOL", self.everything(sock))
         self.assert_idle(daemon)
         self.lockstep("pull", self.url(), self.local)
+
+    def test_a_stranger_is_not_listened_to_for_long(self):
+        """A frame that only who is known may send is refused by its header, before more of it comes."""
+        self.start("--handshake-timeout", "60s")
+        sock = self.connect(self.worker)
+        started = time.monotonic()
+        sock.sendall(struct.pack(">I", 8193))
+        self.assertEqual(self.everything(sock), b"")
+        self.assertLess(time.monotonic() - started, 30)
+        sock = self.connect(self.worker)
+        sock.sendall(frame(OPEN_A))
+        self.assertIn(b"\x01", sock.recv(100))  # HELLO
+        sock.sendall(struct.pack(">I", 8193))
+        sock.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            while sock.recv(65536):
+                pass
 
     def test_slowloris(self):
         daemon = self.start("--handshake-timeout", "2s", words=self.token_words())
