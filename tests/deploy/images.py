@@ -180,6 +180,9 @@ def try_images(origin, job):
     """The origin's machine, and two machines of the job, as Fly.io would start them."""
     from fixture_s3 import Radosgw  # pylint: disable=import-outside-toplevel
 
+    for name in ("/etc/lockstep", "/work"):  # of an earlier try
+        for stage in (origin, job):
+            shutil.rmtree(stage.root + name, ignore_errors=True)
     run("chroot", origin.root, "lockstep-origin", "keygen", "/etc/lockstep", "--host", "org-origin.internal", "--client", "scheduler")
     shutil.copytree(origin.root + "/etc/lockstep", job.root + "/etc/lockstep", dirs_exist_ok=True)
     with open(job.root + "/etc/hosts", "w", encoding="ascii") as file:
