@@ -73,9 +73,9 @@ static unsigned count_places(const struct roster *roster)
 static int check_room(const struct roster *roster, const struct roster_entry *entry, struct error *error)
 {
     if (entry->is_place && count_places(roster) >= roster->places)
-        return error_set(error, ERR_TRY_LATER, "%u runs stand in line at this origin already", roster->places);
+        return error_set(error, ERR_TRY_LATER, "%u runs stand in line at this origin already, which is all it has room for; try again later", roster->places);
     if (!entry->is_place && count_guests(roster, entry->who) >= roster->per_client)
-        return error_set(error, ERR_TRY_LATER, "%s has %u connections to this origin already", entry->who, roster->per_client);
+        return error_set(error, ERR_TRY_LATER, "%s has %u connections to this origin already: end some, or raise --max-per-client there", entry->who, roster->per_client);
     return 0;
 }
 

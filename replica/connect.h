@@ -28,6 +28,7 @@ struct connect_options {
     const char *token_file;  /* --token-file, or LOCKSTEP_TOKEN_FILE: the same, by a token; NULL: none */
     const char *instance;    /* told to a daemon, for its log */
     uint32_t connect_timeout_ms;
+    uint32_t retry_for_ms;        /* how long an origin that says TRY_LATER, and then is gone, is asked again */
     uint32_t database_timeout_ms; /* --timeout, told to the far program */
     int verbose;
 };

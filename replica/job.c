@@ -104,6 +104,10 @@ static const char *explain_start(int rc, const char *program)
         return "; that file, or the interpreter in its first line, is missing";
     if (rc == UV_EACCES)
         return "; make it executable (chmod +x), or start it by its interpreter";
+    if (rc == UV_EAGAIN || rc == UV_ENOMEM || rc == UV_EMFILE)
+        return "; this machine or user ran out of processes, memory or open files: see `ulimit -a`, then run it again";
+    if (rc == UV_E2BIG)
+        return "; its arguments and the environment are too long together";
     return "";
 }
 

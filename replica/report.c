@@ -15,9 +15,16 @@
 #include "replica/transfer.h"
 #include "replica/version_list.h"
 
+void report_defect(const struct error *error)
+{
+    if (error->code == ERR_INTERNAL)
+        log_line(LOG_ERROR, "this is a defect, unless memory ran out: please report it, with the line above, `lockstep --version` and the command");
+}
+
 int report_error(const struct settings *settings, const struct error *error)
 {
     log_line(LOG_ERROR, "%s", error->text);
+    report_defect(error);
     if (settings->json)
         report_json_error(error);
     return error_exit_status(error->code);

@@ -38,6 +38,9 @@ struct resolution {
 /* Print "lockstep: TEXT" on stderr (with --json an object with the error on stdout as well). Returns the exit status. */
 int report_error(const struct settings *settings, const struct error *error);
 
+/* Ask for a report where the error is one that should not be. report_error does so by itself. */
+void report_defect(const struct error *error);
+
 /*
  * A pull or push that is through: unless --quiet a line on stderr, with -v the totals that rsync prints, with --stats all there is to
  * tell. verb: "pulled", "pushed".

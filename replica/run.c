@@ -94,6 +94,7 @@ static void fail(struct run *run, const struct error *error)
     run->error = *error;
     run->exit_status = run->signal != 0 ? 128 + run->signal : error_exit_status(error->code);
     log_line(LOG_ERROR, "%s", error->text);
+    report_defect(error);
 }
 
 /* ---- pull and push ---- */

@@ -49,6 +49,7 @@ enum {
     KEY,
     TOKEN_FILE,
     CONNECT_TIMEOUT,
+    RETRY_FOR,
     PROTOCOL,
     VERBOSE,
     QUIET,
@@ -99,6 +100,7 @@ static const struct {
     [KEY] = {{"key", "FILE", "tls://: its key; default: in the file of the certificate", NULL, 0}, LINKS},
     [TOKEN_FILE] = {{"token-file", "FILE", "tls://: our token, the first line of FILE", NULL, 0}, LINKS},
     [CONNECT_TIMEOUT] = {{"connect-timeout", "TIME", "how long connecting may take", "20s", 0}, LINKS},
+    [RETRY_FOR] = {{"retry-for", "TIME", "how long to try again while an origin daemon is stopped or full; 0: not at all", "60s", 0}, LINKS},
     [PROTOCOL] = {{"protocol", "N", "accepted for sqlite3_rsync's sake; Lockstep has a protocol of its own", NULL, 0}, COMMAND_SYNC},
     [VERBOSE] = {{"v|verbose", NULL, "say what is done and what it took; more v's say more", NULL, OPTION_REPEATS}, ALL},
     [QUIET] = {{"q|quiet", NULL, "say nothing but errors", NULL, 0}, ALL},
@@ -295,6 +297,8 @@ static int read_value(struct settings *settings, int row, const char *value, str
         return read_io_timeout(value, &settings->sync.io_timeout_ms, error);
     case OVER:
         return read_version(value, &settings->over, error);
+    case RETRY_FOR:
+        return read_short_duration("retry-for", value, &settings->connect.retry_for_ms, error);
     case PROGRESS:
         settings->progress_is_asked = 1;
         return progress_read_mode(value, &settings->progress, error);

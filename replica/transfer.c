@@ -17,8 +17,7 @@
 /* A database in rollback mode that is written to all the time can move between scan and transfer. */
 #define ATTEMPTS_MAX    5
 #define RETRY_DELAY_MS  200
-/* An origin that is being restarted, or is full, is tried for so long, with pauses that double up to the longest. */
-#define AWAY_MAX_MS       60000
+/* An origin that is being restarted, or is full, is tried again (--retry-for), with pauses that double up to the longest. */
 #define AWAY_DELAY_MAX_MS 5000
 #define NOISE_ADVICE                                                                                                               \
     "something on the far machine prints before lockstep-origin starts, most often ~/.bashrc, a login script or a forced command " \
@@ -151,7 +150,7 @@ static int is_away(struct transfer *transfer)
     if (transfer->away_since == 0)
         transfer->away_since = now;
     transfer->away_delay = delay < AWAY_DELAY_MAX_MS ? delay : AWAY_DELAY_MAX_MS;
-    return now - transfer->away_since < AWAY_MAX_MS;
+    return now - transfer->away_since < transfer->options.connect->retry_for_ms;
 }
 
 /* The attempt is over: try again where that can help, else end. */

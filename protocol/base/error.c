@@ -33,6 +33,33 @@ int error_set(struct error *error, int code, const char *format, ...)
     return code;
 }
 
+/* What a person can do about it, where the system's own words do not say. */
+static const char *advise(int errno_value)
+{
+    switch (errno_value) {
+    case ENOSPC:
+        return "; make room on that file system, then run the same command again";
+    case EDQUOT:
+        return "; delete files or have the quota raised, then run the same command again";
+    case EFBIG:
+        return "; the file is larger than may be written here: see `ulimit -f`, and what the file system can hold";
+    case EACCES:
+    case EPERM:
+        return "; see who owns it and what its permissions are";
+    case EROFS:
+        return "; the file system is mounted read-only";
+    case ENOTDIR:
+        return "; a part of the path is a file: is it the right path?";
+    case EMFILE:
+    case ENFILE:
+        return "; see `ulimit -n`, and what else has files open";
+    case EIO:
+        return "; the disk may be failing: see the kernel's log (dmesg)";
+    default:
+        return "";
+    }
+}
+
 int error_set_errno(struct error *error, int code, int errno_value, const char *format, ...)
 {
     va_list args;
@@ -47,7 +74,7 @@ int error_set_errno(struct error *error, int code, int errno_value, const char *
     vsnprintf(error->text, sizeof(error->text), format, args);
     va_end(args);
     used = strlen(error->text);
-    snprintf(error->text + used, sizeof(error->text) - used, ": %s", strerror(errno_value));
+    snprintf(error->text + used, sizeof(error->text) - used, ": %s%s", strerror(errno_value), advise(errno_value));
     return code;
 }
 
@@ -64,7 +91,11 @@ int error_wrap(struct error *error, const char *format, ...)
     vsnprintf(error->text, sizeof(error->text), format, args);
     va_end(args);
     used = strlen(error->text);
-    snprintf(error->text + used, sizeof(error->text) - used, ": %s", inner);
+    /* Two boundaries may say the same: "reading x: reading x: …" tells nothing more. */
+    if (strncmp(inner, error->text, used) == 0 && inner[used] == ':')
+        memcpy(error->text, inner, sizeof(inner));
+    else
+        snprintf(error->text + used, sizeof(error->text) - used, ": %s", inner);
     return error->code;
 }
 

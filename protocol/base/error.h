@@ -66,13 +66,13 @@ int error_set(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * The same, with ": " and strerror(errno_value) behind the text. ENOSPC and EDQUOT turn the code into
+ * The same, with ": ", strerror(errno_value) and, for what files do, the next step behind the text. ENOSPC and EDQUOT turn the code into
  * ERR_DISK_FULL, EACCES and EPERM are left as `code` says. Returns the code that was set.
  */
 int error_set_errno(struct error *error, int code, int errno_value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Put "TEXT: " before the text that is there. Returns the code that is there, unchanged. */
+/* Put "TEXT: " before the text that is there, unless it begins so already. Returns the code that is there, unchanged. */
 int error_wrap(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "STALE_BASE" for ERR_STALE_BASE; "NONE" for 0 and "INTERNAL" for a code that is not on the list. */

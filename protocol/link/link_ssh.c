@@ -290,12 +290,13 @@ static void timeout_cb(uv_timer_t *timer)
         return;
     }
     error_set(&self->error, ERR_TIMEOUT,
-              "%s to %s: no answer from %s port %d within %llu s (ConnectTimeout)",
+              "%s to %s: no answer from %s port %d within %.3g s; is that an SSH server, and is it overloaded? "
+              "--connect-timeout, or ConnectTimeout of the SSH configuration, waits longer",
               self->state == STATE_HANDSHAKE ? "connecting"
               : self->state == STATE_LOGIN   ? "logging in"
                                              : "starting the far program",
               self->config.host, self->config.host_name, self->config.port,
-              (unsigned long long)self->timeout_ms / 1000);
+              (double)self->timeout_ms / 1000);
     begin_close(self);
 }
 

@@ -103,6 +103,14 @@ static void describe(struct tcp_connect *self, int errno_value)
                   "%s: no server listens there; is it running, and is the port right?",
                   refused.text);
     }
+    if (errno_value == ETIMEDOUT || errno_value == EHOSTUNREACH || errno_value == ENETUNREACH) {
+        const struct error silent = self->error;
+
+        error_set(&self->error, silent.code,
+                  "%s: is the address right, and is the machine up? a firewall or a VPN that is "
+                  "down may stand between",
+                  silent.text);
+    }
 }
 
 /* Begin a connection to the address. Returns 0, or the errno that ended it at once. */

@@ -102,8 +102,8 @@ static int fail(struct connection *c, int rc, const char *doing, struct error *e
                          "when it is done, or wait longer (--timeout)",
                          doing, c->path, c->timeout_ms);
     case SQLITE_FULL:
-        return error_set(error, ERR_DISK_FULL, "%s %s: no space left on its file system", doing,
-                         c->path);
+        return error_set(error, ERR_DISK_FULL, "%s %s: no space left on its file system; make room there, then run the same command again",
+                         doing, c->path);
     case SQLITE_IOERR:
         if (rc == SQLITE_IOERR_NOMEM)
             return error_set(error, ERR_INTERNAL, "%s %s: out of memory", doing, c->path);
@@ -119,10 +119,13 @@ static int fail(struct connection *c, int rc, const char *doing, struct error *e
         return error_set(error, ERR_NOT_ALLOWED, "%s %s: %s", doing, c->path, text);
     case SQLITE_NOTADB:
         return error_set(error, ERR_NOT_A_DATABASE,
-                         "%s %s: not an SQLite database, or an encrypted one", doing, c->path);
+                         "%s %s: not an SQLite database, or an encrypted one; is it the right path?", doing,
+                         c->path);
     case SQLITE_CORRUPT:
         return error_set(error, ERR_NOT_A_DATABASE,
-                         "%s %s: the database is damaged or truncated (%s)", doing, c->path, text);
+                         "%s %s: the database is damaged or truncated (%s): take a copy that is whole, or save what "
+                         "can be read with sqlite3's .recover",
+                         doing, c->path, text);
     case SQLITE_CANTOPEN:
         return explain_cannot_open(c, doing, error);
     case SQLITE_ERROR: /* our SQL has no mistakes: it is the schema that cannot be used */

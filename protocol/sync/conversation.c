@@ -110,6 +110,7 @@ static int hear_next(struct conversation *conversation, int *got, struct error *
     struct message message;
     const uint8_t *payload;
     size_t len;
+    int code;
     int rc;
 
     frame_reader_limit(&conversation->reader, conversation->party->is_mute ? LIMIT_FRAME_STRANGER : LIMIT_FRAME);
@@ -127,7 +128,11 @@ static int hear_next(struct conversation *conversation, int *got, struct error *
     conversation->heard++;
     if (message.type == MESSAGE_ERROR) {
         conversation->far_failed = 1;
-        error_set(error, error_from_name(message.error.name, strlen(message.error.name)), "%s", message.error.text);
+        code = error_from_name(message.error.name, strlen(message.error.name));
+        error_set(error, code, "%s", message.error.text);
+        if (strcmp(error_name(code), message.error.name) != 0)
+            error_set(error, code, "%s (an error %s, which this version does not know: it may be older than the other side)",
+                      message.error.text, message.error.name);
         return error_wrap(error, "at %s", conversation->options.far_side);
     }
     conversation->far_place = message.type == MESSAGE_WAIT ? message.wait.place : 0;

@@ -28,6 +28,18 @@ static void test_set_and_wrap(void **state)
     assert_string_equal(error.text, "locked");
 }
 
+static void test_what_was_said_is_not_said_again(void **state)
+{
+    struct error error = {0};
+
+    (void)state;
+    error_set(&error, ERR_IO, "reading org.db: short");
+    assert_int_equal(error_wrap(&error, "reading %s", "org.db"), ERR_IO);
+    assert_string_equal(error.text, "reading org.db: short");
+    error_wrap(&error, "reading %s", "org");
+    assert_string_equal(error.text, "reading org: reading org.db: short");
+}
+
 static void test_errno(void **state)
 {
     static const struct {
@@ -37,10 +49,10 @@ static void test_errno(void **state)
         const char *text;
     } rows[] = {
         {ERR_IO, ENOENT, ERR_IO, "opening x: No such file or directory"},
-        {ERR_IO, ENOSPC, ERR_DISK_FULL, "opening x: No space left on device"},
-        {ERR_IO, EDQUOT, ERR_DISK_FULL, "opening x: Disk quota exceeded"},
-        {ERR_NOT_ALLOWED, EACCES, ERR_NOT_ALLOWED, "opening x: Permission denied"},
-        {ERR_IO, EPERM, ERR_IO, "opening x: Operation not permitted"},
+        {ERR_IO, ENOSPC, ERR_DISK_FULL, "opening x: No space left on device; make room on that file system, then run the same command again"},
+        {ERR_IO, EDQUOT, ERR_DISK_FULL, "opening x: Disk quota exceeded; delete files or have the quota raised, then run the same command again"},
+        {ERR_NOT_ALLOWED, EACCES, ERR_NOT_ALLOWED, "opening x: Permission denied; see who owns it and what its permissions are"},
+        {ERR_IO, EPERM, ERR_IO, "opening x: Operation not permitted; see who owns it and what its permissions are"},
     };
 
     (void)state;
@@ -121,7 +133,8 @@ static void test_unknown_codes_and_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_set_and_wrap),       cmocka_unit_test(test_errno),
+        cmocka_unit_test(test_set_and_wrap),
+        cmocka_unit_test(test_what_was_said_is_not_said_again), cmocka_unit_test(test_errno),
         cmocka_unit_test(test_text_is_optional),   cmocka_unit_test(test_long_texts_are_cut),
         cmocka_unit_test(test_names_and_statuses), cmocka_unit_test(test_unknown_codes_and_names),
     };

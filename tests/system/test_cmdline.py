@@ -9,7 +9,7 @@ import cli
 
 COMMANDS = ("run", "pull", "push", "status", "verify", "diff", "resolve", "history", "lock")
 LINK_OPTIONS = ("--exe", "--ssh", "-p", "--port", "-i", "--identity", "-F", "--ssh-config", "--accept-new-host-key",
-                "--connect-timeout", "--timeout",
+                "--connect-timeout", "--retry-for", "--timeout",
                 "--ca", "--pin", "--cert", "--key", "--token-file", "--progress", "--io-timeout")
 MOVE_OPTIONS = ("--compress-level", "--no-compress", "--base", "--stats", "--bwlimit")
 SYNC_OPTIONS = MOVE_OPTIONS + ("--adopt", "--force-reset", "--replace", "--wal-only")
@@ -27,7 +27,7 @@ OPTIONS = {
 }
 # A value that the option takes; the others take none.
 VALUES = {"--exe": cli.ORIGIN, "--ssh": "ssh", "-p": "22", "--port": "22", "-i": "/k", "--identity": "/k", "-F": "/c",
-          "--ssh-config": "/c", "--connect-timeout": "5s", "--timeout": "30", "--compress-level": "9", "--base": "none", "--instance": "me",
+          "--ssh-config": "/c", "--connect-timeout": "5s", "--retry-for": "1m", "--timeout": "30", "--compress-level": "9", "--base": "none", "--instance": "me",
           "--lock": "file:///l", "--lock-wait": "1m", "--lock-timeout": "1h", "--kill-after": "250ms", "--token": "1",
           "--lease": "00" * 16, "--ca": "/ca", "--pin": "00" * 32, "--cert": "/c", "--key": "/k", "--token-file": "/t", "--limit": "7", "--bwlimit": "1M", "--io-timeout": "20s",
           "--over": "7"}
