@@ -229,7 +229,7 @@ class Statuses(cli.Case):
         daemon.wait_for("ready")
         url = f"tls://localhost:{port}/org"
         env = {f"LOCKSTEP_{name.upper()}": self.path("keys", file) for name, file in (("ca", "ca.pem"), ("cert", "me.pem"), ("key", "me.key"))}
-        cli.make_counter(self.local)
+        cli.make_counter(self.local, 5)
         with contextlib.closing(sqlite3.connect(self.local, isolation_level=None)) as other:
             other.execute("begin immediate")
             first = self.start("pull", "--adopt", url, self.local, env=env)

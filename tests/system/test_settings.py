@@ -1,9 +1,11 @@
 """Settings from the environment: each option has its variable, the command line wins, errors name the variable, and `config` tells."""
 import json
 import os
+import re
 import unittest
 
 import cli
+import test_manual
 
 
 class Settings(cli.Case):
@@ -29,6 +31,26 @@ class Settings(cli.Case):
         self.assert_status(self.lockstep("pull", "--timeout", "2s", self.origin, self.local, env=env), 0)
         with open(self.path("asked"), encoding="utf-8") as file:
             self.assertIn("--timeout 2000ms", file.read())
+
+    def test_every_option_has_its_variable(self):
+        """All of --help, but for those that the manual excepts."""
+        page = test_manual.section(test_manual.source("man", "lockstep.1"), "ENVIRONMENT").replace("\\-", "-")
+        excepted = set(re.findall(r"-[a-z-]+", re.search(r"^No variable have\n(.*?)\n[A-Z]", page, re.M | re.S).group(1)))
+        values = {" TIME": "20s", " RATE": "5M", " N": "7", " PORT": "77", "": "1"}
+        rows = {}
+        for command in ("", "run", "pull", "push", "history", "resolve", "diff"):
+            rows.update(test_manual.help_rows(self.lockstep(*command.split(), "--help").stdout))
+        found = set()
+        for names, (argument, _) in rows.items():
+            name = next(name for name in names if name.startswith("--"))[2:]
+            if name in ("help", "version", "json"):
+                continue
+            variable = "LOCKSTEP_" + name.upper().replace("-", "_")
+            value = re.split(r"[|\]]", argument.strip(" [="))[0] if "|" in argument else values.get(argument, "x")
+            told, _ = self.config(env={variable: value})
+            if told[name][1:] != ("environment", variable):
+                found.add("-" + name)
+        self.assertEqual(found, excepted)
 
     def test_run_takes_its_lock_from_the_environment(self):
         url = "file://" + self.path("the.lock")
