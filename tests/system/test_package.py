@@ -51,7 +51,7 @@ class Package(cli.Case):
         files = {path[2:] for mode, _, _, _, _, path in rows if mode[0] != "d"}
         self.assertLessEqual(FILES, files)
         for path in files - FILES:
-            self.assertRegex(path, r"^usr/share/doc/lockstep/[\w-]+\.(md|json)$")
+            self.assertRegex(path, r"^usr/share/doc/lockstep/[\w.-]+\.(md|json)$")
         for mode, owner, _, _, _, path in rows:
             expected = "drwxr-xr-x" if path.endswith("/") else "-rwxr-xr-x" if path.startswith("./usr/bin/") else "-rw-r--r--"
             self.assertEqual((mode, owner), (expected, "root/root"), path)
