@@ -3,17 +3,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <uv.h>
+
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/link/endpoint.h"
 #include "replica/line.h"
 
+/* What a turn may last without an answer of the store: others may reach it who wait for us. */
+#define TURN_LIMIT_MS 5000
+
 struct run_lock {
     struct run_lock_options options;
     struct lock *lock; /* NULL once it is closed */
     struct line *line; /* NULL where there is none, and once it is closed */
-    uint32_t place;    /* in line; 0: none */
-    int has_asked;     /* the store was, or will be in a moment */
+    uv_timer_t timer;  /* of a turn without an answer */
+    int timer_is_open;
+    uint32_t place; /* in line; 0: none */
+    int has_asked;  /* the store was, or will be in a moment */
     int is_ours;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -68,10 +75,27 @@ static void ask_the_store(struct run_lock *run_lock)
     lock_try_now(run_lock->lock);
 }
 
+static void pass_the_turn_on(struct run_lock *run_lock)
+{
+    uv_timer_stop(&run_lock->timer);
+    if (run_lock->line != NULL)
+        line_leave(run_lock->line);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    log_line(LOG_WARNING,
+             "the lock's store has not answered for %d s: asking on, out of the line, where it is "
+             "the next one's turn",
+             TURN_LIMIT_MS / 1000);
+    pass_the_turn_on(timer->data);
+}
+
 static void on_turn(void *user)
 {
     struct run_lock *run_lock = user;
 
+    uv_timer_start(&run_lock->timer, on_timer, TURN_LIMIT_MS, 0);
     set_place(run_lock, 0);
     log_line(LOG_INFO, "it is our turn in the origin's line for the lock");
     ask_the_store(run_lock);
@@ -112,6 +136,7 @@ static void on_waiting(void *user, const struct lock_holder *holder)
 {
     struct run_lock *run_lock = user;
 
+    uv_timer_stop(&run_lock->timer);
     run_lock->options.callbacks.on_waiting(run_lock->options.user, holder);
 }
 
@@ -120,6 +145,7 @@ static void on_acquired(void *user, uint64_t token, const uint8_t lease_id[LOCK_
     struct run_lock *run_lock = user;
 
     run_lock->is_ours = 1;
+    uv_timer_stop(&run_lock->timer);
     if (run_lock->line != NULL)
         line_settle(run_lock->line);
     run_lock->options.callbacks.on_acquired(run_lock->options.user, token, lease_id);
@@ -130,12 +156,6 @@ static void on_doubtful(void *user)
     struct run_lock *run_lock = user;
 
     run_lock->options.callbacks.on_doubtful(run_lock->options.user);
-}
-
-static void pass_the_turn_on(struct run_lock *run_lock)
-{
-    if (run_lock->line != NULL)
-        line_leave(run_lock->line);
 }
 
 static void on_failed(void *user, const struct error *error)
@@ -189,6 +209,9 @@ int run_lock_new(struct run_lock **run_lock, struct uv_loop_s *loop,
         free(new);
         return rc;
     }
+    uv_timer_init(loop, &new->timer);
+    new->timer.data = new;
+    new->timer_is_open = 1;
     get_in_line(new, loop);
     lock_acquire(new->lock);
     *run_lock = new;
@@ -210,7 +233,7 @@ static void free_if_closed(struct run_lock *run_lock)
     void (*closed)(void *arg) = run_lock->closed;
     void *arg = run_lock->closed_arg;
 
-    if (run_lock->lock != NULL || run_lock->line != NULL)
+    if (run_lock->lock != NULL || run_lock->line != NULL || run_lock->timer_is_open)
         return;
     free(run_lock);
     closed(arg);
@@ -232,11 +255,20 @@ static void on_line_closed(void *arg)
     free_if_closed(run_lock);
 }
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct run_lock *run_lock = handle->data;
+
+    run_lock->timer_is_open = 0;
+    free_if_closed(run_lock);
+}
+
 void run_lock_close(struct run_lock *run_lock, void (*closed)(void *arg), void *arg)
 {
     run_lock->closed = closed;
     run_lock->closed_arg = arg;
     if (run_lock->line != NULL)
         line_close(run_lock->line, on_line_closed, run_lock);
+    uv_close((uv_handle_t *)&run_lock->timer, on_timer_closed);
     lock_close(run_lock->lock, on_lock_closed, run_lock);
 }

@@ -4,7 +4,7 @@
  * line or no line, the store decides.
  *
  *   in line          the store is not asked (lock_rest)
- *   its turn         it is asked, and the turn is kept until the lock was given back
+ *   its turn         it is asked, and the turn is kept until the lock was given back; it goes on at once where the store does not answer
  *   no place         it is asked once a second, as without a daemon
  */
 #ifndef LOCKSTEP_REPLICA_RUN_LOCK_H

@@ -451,7 +451,11 @@ static void on_tick(uv_timer_t *timer)
     } else if (!conversation->job_runs && now - last_sign_of_life(conversation) > conversation->options.idle_timeout_ms) {
         error_set(&error, ERR_TIMEOUT, "nothing came from %s for %llu seconds; look at the network and at that machine",
                   conversation->options.far_side, (unsigned long long)conversation->options.idle_timeout_ms / 1000);
-        fail(conversation, &error);
+        /* Others may wait for the end of one that lingers: it is not given the time for a goodbye. */
+        if (conversation->party->status == PARTY_LINGERS)
+            conversation_cancel(conversation, &error);
+        else
+            fail(conversation, &error);
     } else if (!conversation->job_runs && conversation->party->status == PARTY_LINGERS) {
         pump(conversation);
     }
