@@ -12,6 +12,12 @@
 #define LINGER_MS 2000
 /* The same for a paused link, whose user will read what came: so many times LINGER_MS. */
 #define LINGER_PAUSED 30
+/*
+ * What handshakes may take of one turn of the loop; a step with a signature takes a millisecond,
+ * and hundreds of clients may come at once. The next steps wait for the next turn, so that nobody
+ * else waits for all of them.
+ */
+#define HANDSHAKES_NS 3000000
 /* Records in one write to the network. */
 #define SLICES 4
 /* Bytes of one read from the network: what a paused link holds, and what OpenSSL keeps allocated
@@ -34,6 +40,7 @@ static void close_link(struct link *link);
 static void deliver(struct tls_link *self);
 static void flush(struct tls_link *self);
 static void idle_cb(uv_idle_t *idle);
+static int is_turn_over(const uv_loop_t *loop);
 static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void read_cb(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf);
 static void timeout_cb(uv_timer_t *timer);
@@ -201,11 +208,36 @@ static void idle_cb(uv_idle_t *idle)
 {
     struct tls_link *self = idle->data;
 
+    /* Those that were put off keep their order. */
+    if (self->tls != NULL && !self->is_open && !self->is_settled && is_turn_over(idle->loop))
+        return;
     uv_idle_stop(idle);
     if (self->tls == NULL)
         settle(self);
     else
         deliver(self);
+}
+
+/* Whether handshakes have had their time in this turn of the loop. */
+static int is_turn_over(const uv_loop_t *loop)
+{
+    static _Thread_local uint64_t turn, began;
+
+    if (uv_now(loop) != turn) {
+        turn = uv_now(loop);
+        began = uv_hrtime();
+    }
+    return uv_hrtime() - began > HANDSHAKES_NS;
+}
+
+/* Whether the handshake has to go on in another turn; then it will. */
+static int is_put_off(struct tls_link *self)
+{
+    if (self->is_open || !is_turn_over(self->timer.loop))
+        return 0;
+    uv_read_stop(&self->carrier.stream);
+    uv_idle_start(&self->idle, idle_cb);
+    return 1;
 }
 
 /* The handshake's next step. Returns whether it is through. */
@@ -219,6 +251,7 @@ static int shake_hands(struct tls_link *self)
         return 0;
     }
     if (!done) {
+        uv_read_start(&self->carrier.stream, alloc_cb, read_cb);
         flush(self);
         return 0;
     }
@@ -237,7 +270,8 @@ static void deliver(struct tls_link *self)
     size_t len = 1;
     int ended = 0;
 
-    if (self->is_settled || self->has_failed || (!self->is_open && !shake_hands(self)))
+    if (self->is_settled || self->has_failed || is_put_off(self) ||
+        (!self->is_open && !shake_hands(self)))
         return;
     while (!self->is_paused && !self->is_settled && !self->has_far_ended && len > 0) {
         if (tls_stream_read(self->tls, plain, sizeof(plain), &len, &ended, &error) != 0) {

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import threading
 import time
@@ -53,6 +54,34 @@ class Sync(Case):
             self.assertEqual(process.returncode, 0, stderr)
         self.assertEqual({text_of(name, 20000) for name in names}, {text_of(os.path.join(self.data, "big.db"), 20000)})
         self.assert_idle(daemon)
+
+    def test_many_clients_come_in_one_moment(self):
+        """All their first messages are there before the daemon looks: it shakes hands with all, a few at a time."""
+        daemon = self.start()
+        context = ssl.create_default_context(cafile=self.ca.path)
+        context.load_cert_chain(*self.worker)
+        guests = []
+        daemon.process.send_signal(signal.SIGSTOP)
+        for _ in range(40):
+            plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with self.assertRaises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            plain.sendall(outgoing.read())
+            guests.append((plain, tls, incoming, outgoing))
+            self.addCleanup(plain.close)
+        daemon.process.send_signal(signal.SIGCONT)
+        for plain, tls, incoming, outgoing in guests:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    incoming.write(plain.recv(65536))
+            plain.sendall(outgoing.read())
+        # They are in: the daemon still answers others, too.
+        self.lockstep("pull", self.url(), self.local)
 
     def test_a_scan_is_shared_until_something_changes(self):
         make_database(os.path.join(self.data, "big.db"), rows=20000)
