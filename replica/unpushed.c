@@ -1,12 +1,15 @@
 #include "replica/unpushed.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/page/database.h"
 #include "protocol/page/database_copy.h"
+
+#define MORE_MAX 99
 
 int unpushed_copy(const char *local, const char *kind, uint32_t timeout_ms, char *path, size_t path_size, struct error *error)
 {
@@ -17,8 +20,11 @@ int unpushed_copy(const char *local, const char *kind, uint32_t timeout_ms, char
     if (rc != 0)
         return rc;
     clock_format_utc(clock_wall_seconds(), stamp, sizeof(stamp));
-    if ((size_t)snprintf(path, path_size, "%s.%s-%s", local, kind, stamp) >= path_size)
+    if ((size_t)snprintf(path, path_size, "%s.%s-%s", local, kind, stamp) >= path_size - 4)
         rc = error_set(error, ERR_USAGE, "the name of %s is too long to put another beside it", local);
+    /* One more within the second. */
+    for (int more = 2; rc == 0 && access(path, F_OK) == 0 && more <= MORE_MAX; more++)
+        snprintf(path, path_size, "%s.%s-%s-%d", local, kind, stamp, more);
     if (rc == 0)
         rc = database_copy(db, path, error);
     database_free(db);

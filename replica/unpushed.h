@@ -12,7 +12,7 @@ struct error;
 #define UNPUSHED_PATH_MAX 4200
 
 /*
- * Copy the database at local, as it is, to LOCAL.KIND-TIME beside it; path gets that name. timeout_ms: for its lock. ERR_USAGE for a name
+ * Copy the database at local, as it is, to LOCAL.KIND-TIME beside it, or LOCAL.KIND-TIME-2 and so on; path gets that name. timeout_ms: for its lock. ERR_USAGE for a name
  * that is too long; the errors of database_open and database_copy.
  */
 int unpushed_copy(const char *local, const char *kind, uint32_t timeout_ms, char *path, size_t path_size, struct error *error);

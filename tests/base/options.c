@@ -228,6 +228,28 @@ static void test_config(void **state)
     free(text);
 }
 
+/* As rsync reads --bwlimit. */
+static void test_rates(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t rate;
+    } good[] = {{"0", 0},         {"1", 1024},         {"500", 512000},     {"1.5m", 1572864},      {"1.5MiB", 1572864},
+                {"2MB", 2000000}, {"512b", 512},       {"1g", 1073741824},  {"3KB", 3000},          {"0.5", 512}};
+    static const char *const bad[] = {"", "x", "-1", "511b", "0.1", "5T", "1 m", "nan", "inf", "1mm", "1e30"};
+    struct error error = {0};
+    uint64_t rate;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        rate = 7;
+        assert_int_equal(option_rate("bwlimit", good[i].text, &rate, &error), 0);
+        assert_true(rate == good[i].rate);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(option_rate("bwlimit", bad[i], &rate, &error), ERR_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_an_error_names_the_variable),
         cmocka_unit_test(test_names_of_variables),
         cmocka_unit_test(test_config),
+        cmocka_unit_test(test_rates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,18 @@ class TakeOrigin(Conflict):
         cli.add(self.local, 1)
         self.does("push", self.local, self.origin)
 
+    def test_what_is_written_meanwhile_is_kept_too(self):
+        """The origin's program, at the second conversation, the pull that would replace the local content, has somebody change it first."""
+        self.diverge()
+        exe = cli.write_script(self.path("exe"), f"#!/bin/sh\necho x >>{self.path('calls')}\n"
+                               f"[ $(wc -l <{self.path('calls')}) = 2 ] && python3 -c 'import sqlite3; "
+                               f"c = sqlite3.connect(\"{self.local}\"); c.execute(\"update counter set n = n + 1000\"); c.commit()'\n"
+                               f"exec {cli.ORIGIN} \"$@\"\n")
+        told = cli.json_of(self.does("resolve", "--take-origin", "--exe", exe, "--json", self.origin, self.local))
+        self.assertEqual((cli.count(self.local), cli.count(told["kept"])), (17, 1107))
+        kept = [name for name in os.listdir(self.folder) if name.startswith("local.db.unpushed-")]
+        self.assertEqual(sorted(cli.count(self.path(name)) for name in kept), [107, 1107])
+
     def test_without_local_work_it_is_a_pull(self):
         self.does("pull", self.origin, self.local)
         cli.add(self.origin, 1)
