@@ -132,7 +132,7 @@ class Rows:
     def changed(self):
         """A workload whose pages that differ are the wanted number, about. (name, differing, pages)"""
         count = self.options.daemon_pages
-        for _ in range(6):
+        for _ in range(12):
             name = "upd%d" % count
             differing, pages = self.works.differing(name)
             if abs(differing - self.options.daemon_pages) < self.options.daemon_pages / 20:
@@ -331,7 +331,8 @@ class Sshd:
 
 
 def add_options(parser):
-    parser.add_argument("--daemon-scale", type=float, default=0.25, help="section daemon: size of the database (default 0.25: 113 MB)")
+    parser.add_argument("--daemon-scale", type=float, default=0.15,
+                        help="section daemon: size of the database (default 0.15: 68 MB; each of the replicas has a copy)")
     parser.add_argument("--daemon-pages", type=int, default=10000, help="section daemon: pages that the pulls are about (default 10000)")
     parser.add_argument("--daemon-replicas", type=int, default=200, help="section daemon: pulls at once (default 200)")
     parser.add_argument("--daemon-idle", type=int, default=1000, help="section daemon: idle connections (default 1000)")

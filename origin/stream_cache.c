@@ -606,6 +606,12 @@ static int append_part(struct stream *stream, const struct part *part, struct bu
 
 static void wait_in_line(struct stream *stream, struct stream_reader *reader)
 {
+    const struct stream_reader *other;
+
+    for (other = stream->waiting; other != NULL && other != reader; other = other->next)
+        ;
+    if (other == reader)
+        return;
     reader->next = stream->waiting;
     stream->waiting = reader;
 }

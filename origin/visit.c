@@ -182,6 +182,9 @@ static int hear_now(struct visit *visit, const struct message *message, struct b
     if (visit->session == NULL)
         return hear_open(visit, message, error);
     session = session_party(visit->session);
+    /* Nothing is heard by one that waits: it was woken, and knows it now. */
+    if (session->status == PARTY_WAITS)
+        session->status = PARTY_SPEAKS;
     if (visit->has_push && (rc = hear_waiting_push(visit, out, error)) != 0)
         return rc;
     if (message->type == MESSAGE_PUSH && !(message->push.flags & SYNC_DRY_RUN) && visit->entry.may_push &&

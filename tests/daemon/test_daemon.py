@@ -108,6 +108,48 @@ class Sync(Case):
         self.assertEqual(daemon.log().count(scanned), 2)
         self.assert_idle(daemon)
 
+    def pull_at_once(self, names, *words):
+        processes = [subprocess.Popen([LOCKSTEP, "pull", *words, *self.identity(), self.url("big.db"), name], stderr=subprocess.PIPE)
+                     for name in names]
+        for process in processes:
+            stderr = process.communicate(timeout=120)[1]
+            self.assertEqual(process.returncode, 0, stderr)
+        for name in names:
+            self.lockstep("verify", self.url("big.db"), name)
+
+    def test_streams_are_shared(self):
+        """Replicas with the same old content pull the same change at once: where the origin remembers what they have, where it was
+        restarted since, where streams may not wait on disk, and without WAL."""
+        for mode in ("wal", "delete"):
+            with self.subTest(mode):
+                big = os.path.join(self.data, "big.db")
+                names = [os.path.join(self.folder, f"{mode}{i}.db") for i in range(5)]
+                make_database(big, rows=20000, mode=mode)
+                daemon = self.start()
+                self.pull_at_once(names)
+
+                def change_many(value):
+                    connection = sqlite3.connect(big, timeout=20)
+                    connection.execute("update t set text = text || ? where id % 10 = 0", (value,))
+                    connection.commit()
+                    connection.close()
+
+                change_many("remembered")
+                self.pull_at_once(names)
+                daemon.stop()
+                change_many("forgotten")
+                daemon = self.start()
+                self.pull_at_once(names)
+                daemon.stop()
+                change_many("alone")
+                daemon = self.start("--max-spool", "0")
+                self.pull_at_once(names)
+                self.assert_idle(daemon)
+                daemon.stop()
+                for path in (big, big + "-wal", big + "-shm", big + "-lockstep", big + "-lockstep-history"):
+                    if os.path.exists(path):
+                        os.remove(path)
+
     def test_changes_between_greeting_and_request(self):
         """The daemon holds nothing while a replica makes up its mind; what it was told may have moved by then."""
         self.start()
