@@ -52,6 +52,21 @@ class Settings(cli.Case):
                 found.add("-" + name)
         self.assertEqual(found, excepted)
 
+    def test_every_option_of_the_origin_has_its_variable(self):
+        """Shown before it is found wrong: the values are any. What --stdio permits is on the command line alone."""
+        page = test_manual.section(test_manual.source("man", "lockstep-origin.8"), "ENVIRONMENT").replace("\\-", "-")
+        excepted = set(re.findall(r" -([a-z-]+)", re.search(r"^No variable have\n?(.*?)an SSH client", page, re.M | re.S).group(1)))
+        for command, expected in ((["serve"], set()), (["keygen"], set()), ([], excepted)):
+            found = set()
+            for names in test_manual.help_rows(self.run_program(cli.ORIGIN, *command, "--help").stdout):
+                name = next(name for name in names if name.startswith("--"))[2:]
+                variable = "LOCKSTEP_ORIGIN_" + name.upper().replace("-", "_")
+                told = json.loads(self.run_program(cli.ORIGIN, "config", *command, "--json", env={variable: "1"}).stdout)
+                rows = {row["name"]: (row["source"], row["variable"]) for row in told["settings"]}
+                if name in rows and rows[name] != ("environment", variable):
+                    found.add(name)
+            self.assertEqual(found, expected, command)
+
     def test_run_takes_its_lock_from_the_environment(self):
         url = "file://" + self.path("the.lock")
         env = {"LOCKSTEP_LOCK": url, "LOCKSTEP_INSTANCE": "iad-1", "LOCKSTEP_LOCK_WAIT": "0"}
