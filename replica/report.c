@@ -279,7 +279,9 @@ void report_history(const struct settings *settings, const struct transfer_outco
             printf("%6s  ", "");
         printf("%12s  %16s  %s\n", is_pushed && entry->pages > 0 ? report_grouped(entry->pages, pages) : "",
                is_pushed && entry->pages > 0 ? report_grouped(entry->bytes, bytes) : "",
-               is_pushed ? entry->instance : "a change without Lockstep, noticed then");
+               is_pushed             ? entry->instance
+               : entry->version == 1 ? "as it was at the first sync"
+                                     : "a change without Lockstep, noticed then");
     }
 }
 

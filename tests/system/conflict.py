@@ -44,8 +44,10 @@ class History(Conflict):
         text = self.does("history", self.origin).stdout
         self.assertRegex(text, r"(?m)^ +3 +a change without Lockstep, noticed only now$")
         self.assertRegex(text, r"(?m)^ +2  20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ +1 +\d+ +[\d,]+  iad/app/1$")
-        self.assertRegex(text, r"(?m)^ +1  20\S+ +a change without Lockstep, noticed then$")
-        self.assertEqual([row["version"] for row in self.history("--limit", "1")["versions"]], [2])
+        self.assertRegex(text, r"(?m)^ +1  20\S+ +as it was at the first sync$")
+        self.does("pull", self.origin, self.other)
+        self.assertRegex(self.does("history", self.origin).stdout, r"(?m)^ +3  20\S+ +a change without Lockstep, noticed then$")
+        self.assertEqual([row["version"] for row in self.history("--limit", "1")["versions"]], [3])
 
     def job_path(self):
         """A folder with a job that changes its database."""
