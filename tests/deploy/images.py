@@ -206,14 +206,14 @@ def try_images(origin, job):
             words = job.entrypoint + ["sqlite3", f"/work/{region}.db", f"INSERT INTO runs VALUES ('{region}')"]
             process = job.chroot(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             said = []
-            thread = threading.Thread(target=follow, args=(region, process, said))
+            thread = threading.Thread(target=follow, args=(region, process, said), daemon=True)
             thread.start()
             jobs.append((region, process, thread, said))
         for region, process, thread, said in jobs:
             status = process.wait(120)
             thread.join()
             for text in ("attempting to acquire", "lock acquired", "synced from", "running the job", "synced to", "lock released"):
-                if status != 0 or not any(f"{region}/org-scheduler/{region}1: {text}" in line for line in said):
+                if status != 0 or not any(f"{region}/org-scheduler/{region}1: " in line and text in line for line in said):
                     raise SystemExit(f"images.py: the job of {region} ended with {status}, or did not say '{text}'")
     print(f"   healthz: {wait_until_healthy(serve)}")
     serve.terminate()
