@@ -38,7 +38,8 @@ class Daemon:
             [bin_folder + "/lockstep-origin", "serve", "-v", "--listen", "127.0.0.1:%d" % self.port,
              "--cert", self.key("origin.pem"), "--key", self.key("origin.key"), "--client-ca", self.key("ca.pem"),
              "--root", data, "--allow", "worker=pull,push:*", "--max-connections", "5000", "--max-per-client", "5000",
-             *words], stderr=self.log, stdin=subprocess.DEVNULL)
+             # Hundreds of replicas on this one machine take their time to say who they are.
+             "--handshake-timeout", "300s", *words], stderr=self.log, stdin=subprocess.DEVNULL)
         while b"ready" not in self.said():
             if self.process.poll() is not None:
                 raise Failed("the daemon ended: %s" % self.said().decode())
@@ -64,7 +65,7 @@ class Daemon:
     def client(self, command, *words):
         """The command line of a lockstep that is let in."""
         return [self.bin + "/lockstep", command, "--ca", self.key("ca.pem"), "--cert", self.key("worker.pem"),
-                "--key", self.key("worker.key"), "--base", "none", *words]
+                "--key", self.key("worker.key"), "--base", "none", "--connect-timeout", "300s", *words]
 
     def cpu_seconds(self):
         """User and system time of all threads so far."""
