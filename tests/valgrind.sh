@@ -7,6 +7,10 @@
 #   TESTS="test_http test_line" tests/valgrind.sh        other tests of tests/daemon
 #   PROGRAMS="lockstep lockstep-origin" tests/valgrind.sh    the replicas as well, which takes four times as long
 #
+# Needs Debian's package valgrind beside those of `tools/install-deps.sh build test`. The counterpart for races between threads:
+#
+#   cmake --preset tsan && cmake --build --preset tsan && ctest --preset tsan -R "^(daemon|sync)/"
+#
 # Tests that measure memory, time or the event loop are not for this. What is suppressed: tests/valgrind.supp, which says why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
