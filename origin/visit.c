@@ -172,6 +172,18 @@ static int hear_waiting_push(struct visit *visit, struct buffer *out, struct err
     return mirror(visit, rc);
 }
 
+/*
+ * Whoever wakes this party says that what the session waited for is there. The session is told, because it may hear a message
+ * first that it passes over: with its status as it was, that would be the end of the wake, and nobody comes again.
+ */
+static void pass_on_wake(struct visit *visit)
+{
+    struct party *session = visit->session != NULL ? session_party(visit->session) : NULL;
+
+    if (session != NULL && visit->party.status == PARTY_SPEAKS && session->status == PARTY_WAITS)
+        session->status = PARTY_SPEAKS;
+}
+
 static int hear_now(struct visit *visit, const struct message *message, struct buffer *out, struct error *error)
 {
     struct party *session;
@@ -216,6 +228,7 @@ static int hear(struct party *party, const struct message *message, struct buffe
     int rc;
 
     visit_book_begin(&visit->book);
+    pass_on_wake(visit);
     rc = hear_now(visit, message, out, error);
     visit_book_end(&visit->book, message, out, from, visit->session, waits(visit), rc);
     return rc;
@@ -228,6 +241,7 @@ static int speak(struct party *party, struct buffer *out, struct error *error)
     int rc;
 
     visit_book_begin(&visit->book);
+    pass_on_wake(visit);
     rc = speak_now(visit, out, error);
     visit_book_end(&visit->book, NULL, out, from, visit->session, waits(visit), rc);
     return rc;

@@ -8,7 +8,7 @@ import struct
 import time
 import unittest
 
-from daemon import Case, readable, text_of
+from daemon import Case, change, make_database, readable, text_of
 
 OPEN_A = bytes.fromhex("980f01") + b"\xa4test" + b"\xa4a.db" + b"\xa4me.1" + b"\xa0" + b"\0\0"
 
@@ -157,6 +157,55 @@ class Strangers(Case):
         self.assertGreater(len(sock.recv(1000)), 50)
         self.assert_idle(daemon)
         self.assertIn(b"TIMEOUT", self.everything(sock))
+
+    def root_of(self, hello):
+        """The database's root, the second of the two fields of 32 bytes in HELLO."""
+        return re.findall(rb"\xc4\x20(.{32})", hello, re.S)[1]
+
+    def test_what_is_passed_over_does_not_undo_a_wake(self):
+        """One makes the stream that another waits for; what that one says of its pages meanwhile is not needed. It must go on all the same."""
+        self.origin = os.path.join(self.data, "d.db")
+        make_database(self.origin, rows=2, mode="delete")
+        daemon = self.start()
+        open_d = frame(OPEN_A.replace(b"\xa4a.db", b"\xa4d.db"))
+
+        def greeted():
+            sock = self.connect(self.worker)
+            sock.settimeout(30)
+            sock.sendall(open_d)
+            return sock, sock.recv(1000)
+
+        self.lockstep("pull", self.url("d.db"), self.local)
+        old_root = self.root_of(greeted()[1])
+        # Each pull gives the content its number. From the first to the third, a stream was not made yet.
+        for text in ("second", "third"):
+            change(self.origin, text)
+            self.lockstep("pull", self.url("d.db"), self.local)
+        (first, hello), (second, _) = greeted(), greeted()
+        self.assertNotEqual(self.root_of(hello), old_root)
+        pull = frame(b"\x9a\x03\x00\xc4\x10" + bytes(16) + b"\xcd\x10\x00\x02\xc4\x20" + old_root + b"\x00\xc4\x10" + bytes(16) + b"\xa2me\x00")
+        blocker = sqlite3.connect(self.origin, isolation_level=None)
+        blocker.execute("begin exclusive")
+        for i, sock in enumerate((first, second)):
+            sock.sendall(pull)
+            daemon.wait_for("me pulls version 3", i + 1)
+        time.sleep(0.5)
+        second.sendall(frame(b"\x93\x05\x00\xc4\x10" + bytes(16)))  # CELLS
+        time.sleep(0.5)
+        blocker.execute("rollback")
+        blocker.close()
+        deadline = time.monotonic() + 30  # one that hangs is told WAIT again and again
+        for sock in (first, second):
+            got = b""
+            while self.root_of(hello) not in got:  # END, which has the root
+                more = sock.recv(65536)
+                self.assertNotEqual(more, b"", got)
+                self.assertLess(time.monotonic(), deadline)
+                got += more
+            self.assertIn(b"\x93\x08", got)  # PAGES before it
+        for sock in (first, second):
+            sock.close()
+        self.assert_idle(daemon)
 
     def test_a_client_that_is_killed_frees_its_snapshot(self):
         daemon = self.start()
