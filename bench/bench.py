@@ -20,7 +20,7 @@ CHANGES = [1, 10, 100, 1000, 10000, 100000]
 LATENCY_WORKS = ["upd100", "batchjob"]
 RTTS_MS = [1, 40, 120, 240]
 RATES_MBIT = [10, 100]
-SIZE_SCALES = [0.22, 2.2, 22]
+SIZE_SCALES = [0.22, 2.2, 22]  # 0.1, 1 and 10 GB
 SIZE_WORKS = ["nochange", "upd100", "upd1pct"]
 
 
@@ -101,7 +101,7 @@ class Bench:
                     for rtt in options.rtts:
                         self.measure("latency", setting, name, Link(rtt, rate), 1)
         if "size" in options.sections:
-            for scale in SIZE_SCALES:
+            for scale in options.scales:
                 setting = self.setting(scale)
                 for name in SIZE_WORKS:
                     self.measure("size", setting, name, pipe, 1)
@@ -123,9 +123,15 @@ def parse_options():
     parser.add_argument("--only", action="append", help="only programs with this in their name; repeatable")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "out"))
     daemon_rows.add_options(parser)
+    numbers = lambda text: [float(part) if "." in part else int(part) for part in text.split(",")]
+    parser.add_argument("--rtts", type=numbers, default=RTTS_MS, help="of the slow links, ms")
+    parser.add_argument("--rates", type=numbers, default=RATES_MBIT, help="of the slow links, Mbit/s")
+    parser.add_argument("--changes", type=numbers, default=CHANGES, help="rows changed, in the section changes")
+    parser.add_argument("--latency-works", type=lambda text: text.split(","), default=LATENCY_WORKS)
+    parser.add_argument("--scales", type=numbers, default=SIZE_SCALES, help="of the section size")
+    parser.add_argument("--merge", nargs="+", metavar="CSV",
+                        help="measure nothing: one report of the results.csv of several runs")
     options = parser.parse_args()
-    options.changes, options.rates, options.rtts = CHANGES, RATES_MBIT, RTTS_MS
-    options.latency_works = LATENCY_WORKS
     if options.quick:
         options.scale, options.repeats = 0.01, 1
         options.changes, options.rates, options.rtts = [1, 10, 100], [100], [1, 40]
@@ -136,8 +142,37 @@ def parse_options():
     return options
 
 
+def read_rows(paths):
+    """The rows that earlier runs wrote, with numbers for numbers."""
+    rows = []
+    for path in paths:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append({name: value if name in ("section", "work", "program") else number(value)
+                             for name, value in row.items()})
+    return rows
+
+
+def number(text):
+    if text == "":
+        return None
+    return float(text) if "." in text or "e" in text else int(text)
+
+
+def write_results(folder, rows):
+    with open(os.path.join(folder, "results.csv"), "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    report.write(folder, rows)
+
+
 def main():
     options = parse_options()
+    if options.merge:
+        os.makedirs(options.out, exist_ok=True)
+        write_results(options.out, read_rows(options.merge))
+        return 0
     bench = Bench(options, os.path.abspath(os.environ["LOCKSTEP_BIN"]))
     for kind in programs.ALL:
         if not kind.installed():
@@ -148,11 +183,7 @@ def main():
     if not bench.rows:
         print("nothing was measured", file=sys.stderr)
         return 1
-    with open(os.path.join(options.out, "results.csv"), "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, bench.rows[0].keys())
-        writer.writeheader()
-        writer.writerows(bench.rows)
-    report.write(options.out, bench.rows)
+    write_results(options.out, bench.rows)
     if not shutil.which("gnuplot"):
         print("gnuplot: not there, no pictures were drawn")
     for failure in bench.failures:

@@ -82,10 +82,14 @@ class Stopwatch:
                          % (" ".join(command), done.returncode, done.stdout[-500:], done.stderr[-500:]))
         near = read_json(self.near_report)
         far = wait_for_json(self.far_report) if has_far else None
+        cpu = near["user"] + near["system"]
+        # The far side is a child of the near one; where that waited for it, its time is among the near side's.
+        if far and near["children"] + 0.02 < far["user"] + far["system"]:
+            cpu += far["user"] + far["system"]
         cost = Cost(seconds=max(near["ended"], far["ended"] if far else 0) - near["started"],
                     bytes_sent=0, bytes_received=0,
                     peak_near=near["peak"], peak_far=far["peak"] if far else None,
-                    cpu_seconds=sum(side["user"] + side["system"] for side in (near, far) if side))
+                    cpu_seconds=cpu)
         if has_far and not self.link.is_pipe:
             count = wait_for_json(self.count_report)
             cost.bytes_sent, cost.bytes_received = count["near_sent"], count["far_sent"]
