@@ -28,8 +28,8 @@ for program in ${PROGRAMS:-lockstep-origin}; do
     rm "$work/bin/$program"
     cat >"$work/bin/$program" <<END
 #!/bin/sh
-exec valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible \\
-    --errors-for-leak-kinds=definite,indirect,possible --num-callers=30 --fair-sched=yes \\
+exec valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \\
+    --errors-for-leak-kinds=definite,possible --num-callers=30 --fair-sched=yes \\
     --suppressions="$PWD/tests/valgrind.supp" --log-file="$work/logs/$program.%p" "$PWD/build/valgrind/bin/$program" "\$@"
 END
     chmod +x "$work/bin/$program"
