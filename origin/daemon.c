@@ -20,8 +20,11 @@
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/link/link_tls.h"
+#include "protocol/link/loop_turn.h"
 
 #define SIGNALS 3
+/* Connections that are taken in a turn of the loop that has been long already: each takes 50 us. */
+#define ACCEPTS_A_TURN 16
 
 /* What SIGHUP has read again, on a worker. */
 struct reading {
@@ -38,6 +41,9 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     struct loop_watch *watch;    /* NULL where it cannot be had */
+    struct loop_turn *turn;
+    struct turn_wait accepting;  /* for the turn in which more connections are taken */
+    unsigned accepts;            /* that were given time */
     struct bell *bell;
     struct memory_budget *budget;
     struct scan_cache *scans;
@@ -76,11 +82,33 @@ static void guest_gone(struct guest *guest, void *user)
         listeners_retry(daemon->listeners);
 }
 
+static void accept_now(void *user)
+{
+    struct daemon *daemon = user;
+
+    daemon->accepts = ACCEPTS_A_TURN;
+    listeners_retry(daemon->listeners);
+}
+
+/* Whether one more is taken in this turn of the loop; else more will be in another one. */
+static int has_time_to_accept(struct daemon *daemon)
+{
+    if (daemon->accepts > 0) {
+        daemon->accepts--;
+        return 1;
+    }
+    if (loop_turn_has_time(daemon->turn, TURN_SHORT))
+        return 1;
+    loop_turn_wait(daemon->turn, TURN_SHORT, &daemon->accepting);
+    return 0;
+}
+
 static void on_connection(uv_stream_t *listener, void *user)
 {
     struct daemon *daemon = user;
     const struct guest_options options = {.house = &daemon->house,
                                           .context = daemon->context,
+                                          .turn = daemon->turn,
                                           .handshake_timeout_ms = daemon->options->handshake_timeout_ms,
                                           .idle_timeout_ms = daemon->options->idle_timeout_ms,
                                           .on_gone = guest_gone,
@@ -88,7 +116,7 @@ static void on_connection(uv_stream_t *listener, void *user)
     struct error error;
     struct guest *guest;
 
-    if (daemon->guest_count >= daemon->options->max_connections) {
+    if (daemon->guest_count >= daemon->options->max_connections || !has_time_to_accept(daemon)) {
         listeners_defer(daemon->listeners, listener);
         return;
     }
@@ -211,6 +239,7 @@ static void finish_if_gone(struct daemon *daemon)
     bell_close(daemon->bell);
     monitor_close(daemon->monitor);
     loop_watch_close(daemon->watch);
+    loop_turn_close(daemon->turn);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&daemon->signals[i], NULL);
 }
@@ -233,6 +262,7 @@ static void stop(struct daemon *daemon)
     notify_systemd("STOPPING=1");
     monitor_set_stopping(daemon->monitor);
     error_set(&error, ERR_TRY_LATER, "the origin is being stopped; try again in a moment");
+    loop_turn_leave(daemon->turn, &daemon->accepting);
     listeners_close(daemon->listeners, listeners_closed, daemon);
     for (struct guest *guest = daemon->guests; guest != NULL; guest = guest_links(guest)->next)
         guest_stop(guest, &error);
@@ -282,6 +312,9 @@ static int make_house(struct daemon *daemon, struct error *error)
     daemon->bell = bell_new(&daemon->loop);
     daemon->house.pushes = turn_queue_new(&daemon->loop);
     daemon->house.runs = turn_queue_new(&daemon->loop);
+    daemon->turn = loop_turn_new(&daemon->loop, NULL);
+    daemon->accepting.on_time = accept_now;
+    daemon->accepting.user = daemon;
     daemon->budget = memory_budget_new(daemon->options->max_memory);
     if (daemon->bell != NULL && daemon->budget != NULL)
         daemon->scans = scan_cache_new(daemon->bell, daemon->budget);
@@ -289,7 +322,7 @@ static int make_house(struct daemon *daemon, struct error *error)
         daemon->streams = stream_cache_new(daemon->bell, daemon->budget, daemon->options->max_spool);
     daemon->house.session.scans = daemon->scans;
     daemon->house.session.streams = daemon->streams;
-    if (daemon->streams == NULL || daemon->house.pushes == NULL || daemon->house.runs == NULL)
+    if (daemon->streams == NULL || daemon->turn == NULL || daemon->house.pushes == NULL || daemon->house.runs == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     return 0;
 }
@@ -302,6 +335,7 @@ static int start_monitor(struct daemon *daemon, struct error *error)
                                             .catalog = &daemon->options->catalog,
                                             .is_read_only = daemon->options->session.origin != NULL,
                                             .scans = daemon->scans,
+                                            .streams = daemon->streams,
                                             .budget = daemon->budget};
     int rc = monitor_new(&daemon->monitor, &daemon->loop, &options, error);
 

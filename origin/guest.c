@@ -132,7 +132,7 @@ int guest_new(struct guest **guest, uv_stream_t *listener, const struct guest_op
                               &conversation_options, error);
     if (rc == 0)
         rc = link_tls_accept(listener, &callbacks, new, options->context,
-                             options->handshake_timeout_ms, &new->link, error);
+                             options->turn, options->handshake_timeout_ms, &new->link, error);
     if (rc != 0) {
         give_up(new, error);
         return rc;

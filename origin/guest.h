@@ -9,6 +9,7 @@
 
 struct error;
 struct guest;
+struct loop_turn;
 struct tls_context;
 struct uv_stream_s;
 struct visit_house;
@@ -16,6 +17,7 @@ struct visit_house;
 struct guest_options {
     const struct visit_house *house;
     struct tls_context *context;   /* of the server, as it is now */
+    struct loop_turn *turn;        /* shared by all guests */
     uint64_t handshake_timeout_ms; /* from the socket to a good OPEN, whatever comes in between */
     uint64_t idle_timeout_ms;      /* silence that ends the conversation afterwards */
     void (*on_gone)(struct guest *guest, void *user); /* last; the guest is freed behind it */

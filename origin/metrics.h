@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "origin/scan_cache.h"
+#include "origin/stream_cache.h"
 
 struct buffer;
 struct error;
@@ -34,6 +35,7 @@ enum metrics_deed { METRICS_PULL, METRICS_PUSH, METRICS_VERIFY, METRICS_DEEDS };
 struct metrics_now {
     int is_healthy;
     struct scan_cache_stats scans; /* of all databases */
+    struct stream_cache_stats streams;
     uint64_t memory_used;          /* bytes of what the sessions share */
     uint64_t memory_max;
 };

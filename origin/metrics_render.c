@@ -48,6 +48,19 @@ static void tell_scans(const struct metrics_now *now, struct metrics_text *text)
     metrics_sample(text, "", (double)now->memory_max, NULL);
 }
 
+static void tell_streams(const struct metrics_now *now, struct metrics_text *text)
+{
+    metrics_family(text, "lockstep_streams_total", "counter",
+                   "Page streams that were made for pulls to share.");
+    metrics_sample(text, "", (double)now->streams.made, NULL);
+    metrics_family(text, "lockstep_streams_spared_total", "counter",
+                   "Pulls that a stream served which another one had begun.");
+    metrics_sample(text, "", (double)now->streams.shared, NULL);
+    metrics_family(text, "lockstep_spool_bytes", "gauge",
+                   "Space in files that the shared streams take, or may come to take.");
+    metrics_sample(text, "", (double)now->streams.spool_bytes, NULL);
+}
+
 static void tell_connections(const struct metrics *metrics, struct metrics_text *text)
 {
     uint64_t closed = 0;
@@ -190,6 +203,7 @@ int metrics_render(struct metrics *metrics, const struct metrics_now *now, struc
     uv_mutex_lock(&metrics->mutex);
     tell_process(metrics, now, &text);
     tell_scans(now, &text);
+    tell_streams(now, &text);
     tell_connections(metrics, &text);
     tell_databases(metrics, &text);
     tell_deeds(metrics, &text);

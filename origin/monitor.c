@@ -16,6 +16,7 @@
 #include "origin/metrics.h"
 #include "origin/notify.h"
 #include "origin/scan_cache.h"
+#include "origin/stream_cache.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
 
@@ -29,6 +30,7 @@ struct monitor {
     const struct listeners *listeners; /* NULL: not looked at (any more) */
     const struct loop_watch *loop;     /* likewise */
     struct scan_cache *scans;
+    struct stream_cache *streams;
     struct memory_budget *budget;
     uint64_t stuck_ms;
     uint64_t watchdog_ms; /* how often systemd wants to hear; 0: not at all */
@@ -61,6 +63,7 @@ static int answer_metrics(struct monitor *monitor, struct http_answer *answer)
     struct error error;
 
     scan_cache_read(monitor->scans, &now.scans);
+    stream_cache_read(monitor->streams, &now.streams);
     answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
     if (metrics_render(monitor->metrics, &now, &answer->body, &error) != 0) {
         answer->status = 500;
@@ -169,6 +172,7 @@ int monitor_new(struct monitor **monitor, uv_loop_t *loop, const struct monitor_
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->stuck_ms = options->stuck_ms;
     new->scans = options->scans;
+    new->streams = options->streams;
     new->budget = options->budget;
     new->watchdog_ms = notify_watchdog_ms();
     new->metrics = metrics_new();

@@ -24,6 +24,7 @@ struct memory_budget;
 struct metrics;
 struct monitor;
 struct scan_cache;
+struct stream_cache;
 struct uv_loop_s;
 
 struct monitor_options {
@@ -31,7 +32,8 @@ struct monitor_options {
     uint64_t stuck_ms; /* health.h */
     const struct catalog *catalog;
     int is_read_only;  /* the databases are copies that others write */
-    struct scan_cache *scans; /* these two are borrowed until monitor_close */
+    struct scan_cache *scans; /* these three are borrowed until monitor_close */
+    struct stream_cache *streams;
     struct memory_budget *budget;
 };
 

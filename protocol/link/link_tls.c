@@ -72,7 +72,7 @@ int link_tls_connect(uv_loop_t *loop, const struct link_callbacks *callbacks, vo
     snprintf(self->tls.link.name, sizeof(self->tls.link.name),
              strchr(self->host, ':') != NULL ? "tls://[%s]:%d" : "tls://%s:%d", self->host,
              connect.port);
-    tls_link_init(&self->tls, loop, callbacks, user, client_settled, client_gone);
+    tls_link_init(&self->tls, loop, NULL, callbacks, user, client_settled, client_gone);
     connect.host = self->host;
     tcp_connect_start(&self->connect, loop, &connect, connected_cb, self);
     *out = &self->tls.link;
@@ -187,8 +187,8 @@ static int take(struct tls_link *self, uv_stream_t *listener)
 }
 
 int link_tls_accept(uv_stream_t *listener, const struct link_callbacks *callbacks, void *user,
-                    struct tls_context *context, uint64_t timeout_ms, struct link **out,
-                    struct error *error)
+                    struct tls_context *context, struct loop_turn *turn, uint64_t timeout_ms,
+                    struct link **out, struct error *error)
 {
     struct tls_link *self = calloc(1, sizeof(*self));
     int status;
@@ -196,7 +196,7 @@ int link_tls_accept(uv_stream_t *listener, const struct link_callbacks *callback
     *out = NULL;
     if (self == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory for a link");
-    tls_link_init(self, listener->loop, callbacks, user, server_settled, server_gone);
+    tls_link_init(self, listener->loop, turn, callbacks, user, server_settled, server_gone);
     self->link.queue_max = LIMIT_GUEST_QUEUE;
     status = take(self, listener);
     if (status == 0) {

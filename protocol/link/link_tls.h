@@ -9,6 +9,7 @@
 
 struct error;
 struct link;
+struct loop_turn;
 struct link_callbacks;
 struct tls_context;
 struct tls_peer;
@@ -38,13 +39,14 @@ int link_tls_connect(uv_loop_t *loop, const struct link_callbacks *callbacks, vo
 
 /*
  * Take the connection that waits at listener (a uv_tcp_t or uv_pipe_t, in its connection callback).
- * context is a server's. The handshake may take timeout_ms. A client whose certificate is refused
- * gets a TLS alert and nothing else. ERR_INTERNAL: memory ran out, and the connection still waits;
- * everything else comes by on_close.
+ * context is a server's. turn: of the listener's loop, shared with its other links and closed after
+ * their on_close; NULL: whatever there is to do is done at once. The handshake may take timeout_ms.
+ * A client whose certificate is refused gets a TLS alert and nothing else. ERR_INTERNAL: memory ran
+ * out, and the connection still waits; everything else comes by on_close.
  */
 int link_tls_accept(uv_stream_t *listener, const struct link_callbacks *callbacks, void *user,
-                    struct tls_context *context, uint64_t timeout_ms, struct link **out,
-                    struct error *error);
+                    struct tls_context *context, struct loop_turn *turn, uint64_t timeout_ms,
+                    struct link **out, struct error *error);
 
 /* Who is on the other side of a link of this kind, by its certificate. From on_open on. */
 void link_tls_peer(const struct link *link, struct tls_peer *peer);

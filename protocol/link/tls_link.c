@@ -12,12 +12,6 @@
 #define LINGER_MS 2000
 /* The same for a paused link, whose user will read what came: so many times LINGER_MS. */
 #define LINGER_PAUSED 30
-/*
- * What handshakes may take of one turn of the loop; a step with a signature takes a millisecond,
- * and hundreds of clients may come at once. The next steps wait for the next turn, so that nobody
- * else waits for all of them.
- */
-#define HANDSHAKES_NS 3000000
 /* Records in one write to the network. */
 #define SLICES 4
 /* Bytes of one read from the network: what a paused link holds, and what OpenSSL keeps allocated
@@ -40,7 +34,9 @@ static void close_link(struct link *link);
 static void deliver(struct tls_link *self);
 static void flush(struct tls_link *self);
 static void idle_cb(uv_idle_t *idle);
-static int is_turn_over(const uv_loop_t *loop);
+static void deliver_now(void *user);
+static void flush_now(void *user);
+static void free_now(void *user);
 static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void read_cb(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf);
 static void timeout_cb(uv_timer_t *timer);
@@ -49,8 +45,9 @@ static void written_cb(uv_write_t *write, int status);
 static const struct link_methods methods = {write_take, pause_reading, resume_reading, shut,
                                             close_link};
 
-void tls_link_init(struct tls_link *self, uv_loop_t *loop, const struct link_callbacks *callbacks,
-                   void *user, tls_link_cb *on_settled, tls_link_cb *on_gone)
+void tls_link_init(struct tls_link *self, uv_loop_t *loop, struct loop_turn *turn,
+                   const struct link_callbacks *callbacks, void *user, tls_link_cb *on_settled,
+                   tls_link_cb *on_gone)
 {
     signal(SIGPIPE, SIG_IGN);
     self->link.methods = &methods;
@@ -58,6 +55,11 @@ void tls_link_init(struct tls_link *self, uv_loop_t *loop, const struct link_cal
     self->link.user = user;
     self->on_settled = on_settled;
     self->on_gone = on_gone;
+    self->turn = turn;
+    self->delivering.on_time = deliver_now;
+    self->flushing.on_time = flush_now;
+    self->freeing.on_time = free_now;
+    self->delivering.user = self->flushing.user = self->freeing.user = self;
     uv_timer_init(loop, &self->timer);
     uv_idle_init(loop, &self->idle);
     self->timer.data = self->idle.data = self;
@@ -88,6 +90,8 @@ static void settle(struct tls_link *self)
                   uv_strerror(self->write_status));
     uv_timer_stop(&self->timer);
     uv_idle_stop(&self->idle);
+    loop_turn_leave(self->turn, &self->delivering);
+    loop_turn_leave(self->turn, &self->flushing);
     if (self->tls != NULL)
         uv_read_stop(&self->carrier.stream);
     self->on_settled(self);
@@ -142,6 +146,16 @@ static void timeout_cb(uv_timer_t *timer)
     settle(self);
 }
 
+static void free_now(void *user)
+{
+    struct tls_link *self = user;
+
+    tls_stream_free(self->tls);
+    drop_queue(self);
+    free(self->sent);
+    self->on_gone(self);
+}
+
 static void closed_cb(uv_handle_t *handle)
 {
     struct tls_link *self = handle->data;
@@ -149,10 +163,10 @@ static void closed_cb(uv_handle_t *handle)
     assert(self->handles > 0);
     if (--self->handles > 0)
         return;
-    tls_stream_free(self->tls);
-    drop_queue(self);
-    free(self->sent);
-    self->on_gone(self);
+    if (loop_turn_has_time(self->turn, TURN_SHORT))
+        free_now(self);
+    else
+        loop_turn_wait(self->turn, TURN_SHORT, &self->freeing);
 }
 
 void tls_link_finish(struct tls_link *self)
@@ -208,36 +222,11 @@ static void idle_cb(uv_idle_t *idle)
 {
     struct tls_link *self = idle->data;
 
-    /* Those that were put off keep their order. */
-    if (self->tls != NULL && !self->is_open && !self->is_settled && is_turn_over(idle->loop))
-        return;
     uv_idle_stop(idle);
     if (self->tls == NULL)
         settle(self);
     else
         deliver(self);
-}
-
-/* Whether handshakes have had their time in this turn of the loop. */
-static int is_turn_over(const uv_loop_t *loop)
-{
-    static _Thread_local uint64_t turn, began;
-
-    if (uv_now(loop) != turn) {
-        turn = uv_now(loop);
-        began = uv_hrtime();
-    }
-    return uv_hrtime() - began > HANDSHAKES_NS;
-}
-
-/* Whether the handshake has to go on in another turn; then it will. */
-static int is_put_off(struct tls_link *self)
-{
-    if (self->is_open || !is_turn_over(self->timer.loop))
-        return 0;
-    uv_read_stop(&self->carrier.stream);
-    uv_idle_start(&self->idle, idle_cb);
-    return 1;
 }
 
 /* The handshake's next step. Returns whether it is through. */
@@ -263,15 +252,15 @@ static int shake_hands(struct tls_link *self)
 }
 
 /* Decrypt what came, and hand it to the user, for as long as he takes it. */
-static void deliver(struct tls_link *self)
+static void deliver_now(void *user)
 {
+    struct tls_link *self = user;
     static _Thread_local uint8_t plain[TLS_RECORD];
     struct error error = {0};
     size_t len = 1;
     int ended = 0;
 
-    if (self->is_settled || self->has_failed || is_put_off(self) ||
-        (!self->is_open && !shake_hands(self)))
+    if (self->is_settled || self->has_failed || (!self->is_open && !shake_hands(self)))
         return;
     while (!self->is_paused && !self->is_settled && !self->has_far_ended && len > 0) {
         if (tls_stream_read(self->tls, plain, sizeof(plain), &len, &ended, &error) != 0) {
@@ -291,6 +280,21 @@ static void deliver(struct tls_link *self)
     else
         uv_read_start(&self->carrier.stream, alloc_cb, read_cb);
     flush(self);
+}
+
+/* The same, in this turn of the loop or in another one. */
+static void deliver(struct tls_link *self)
+{
+    enum turn_kind kind = self->is_open ? TURN_SHORT : TURN_HANDSHAKE;
+
+    if (self->is_settled || self->has_failed || self->delivering.is_waiting)
+        return;
+    if (loop_turn_has_time(self->turn, kind)) {
+        deliver_now(self);
+        return;
+    }
+    uv_read_stop(&self->carrier.stream);
+    loop_turn_wait(self->turn, kind, &self->delivering);
 }
 
 static void pause_reading(struct link *link)
@@ -420,8 +424,9 @@ static void end_writing(struct tls_link *self)
 }
 
 /* Write what there is to write, one write at a time. */
-static void flush(struct tls_link *self)
+static void flush_now(void *user)
 {
+    struct tls_link *self = user;
     struct error error = {0};
     size_t len = 0;
     uv_buf_t buf;
@@ -442,6 +447,27 @@ static void flush(struct tls_link *self)
     self->is_writing = 1;
     if (uv_write(&self->write, &self->carrier.stream, &buf, 1, written_cb) != 0)
         settle(self);
+}
+
+/* Whether flush_now would do anything. */
+static int has_output(const struct tls_link *self)
+{
+    size_t len;
+
+    tls_stream_output(self->tls, &len);
+    return len > 0 || self->has_failed || self->is_shut || self->has_far_ended ||
+           (self->is_open && self->first != NULL);
+}
+
+/* The same, in this turn of the loop or in another one. */
+static void flush(struct tls_link *self)
+{
+    if (self->is_writing || self->is_settled || self->flushing.is_waiting || !has_output(self))
+        return;
+    if (loop_turn_has_time(self->turn, TURN_SHORT))
+        flush_now(self);
+    else
+        loop_turn_wait(self->turn, TURN_SHORT, &self->flushing);
 }
 
 static void tell_of_drain(struct tls_link *self)

@@ -11,6 +11,11 @@
  * failure, once the alert that tells of it is written and the far side has read it, as far as that
  * comes within LINGER_MS: a socket that is closed with unread bytes in it takes back what was sent
  * last.
+ *
+ * A server's links share the turns of their loop (loop_turn.h): each step of a handshake, each read
+ * that is decrypted and delivered, each write that is encrypted and the freeing of a link wait for
+ * a later turn where this one has been long enough. A link is not read from while what one read
+ * brought waits.
  */
 #ifndef LOCKSTEP_LINK_TLS_LINK_H
 #define LOCKSTEP_LINK_TLS_LINK_H
@@ -19,6 +24,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/link/link.h"
+#include "protocol/link/loop_turn.h"
 
 struct tls_context;
 struct tls_link;
@@ -40,6 +46,10 @@ struct tls_link {
     uv_idle_t idle;   /* delivers what was held back; does what must not happen inside a call */
     uv_write_t write; /* while is_writing */
     uv_shutdown_t shutdown;       /* after all was written */
+    struct loop_turn *turn;       /* borrowed; NULL: all is done at once */
+    struct turn_wait delivering;  /* for what deliver does */
+    struct turn_wait flushing;    /* for what flush does */
+    struct turn_wait freeing;     /* after the last handle was closed */
     struct tls_stream *tls;       /* NULL before tls_link_begin */
     struct tls_link_piece *first; /* plain bytes that wait, in order */
     struct tls_link_piece *last;
@@ -64,9 +74,11 @@ struct tls_link {
     tls_link_cb *on_gone;    /* called last, when no handle is left: reports on_close and frees */
 };
 
-/* Nothing of callbacks is called before tls_link_begin or tls_link_fail. */
-void tls_link_init(struct tls_link *self, uv_loop_t *loop, const struct link_callbacks *callbacks,
-                   void *user, tls_link_cb *on_settled, tls_link_cb *on_gone);
+/* Nothing of callbacks is called before tls_link_begin or tls_link_fail. turn: NULL, or one that is
+ * closed after on_gone. */
+void tls_link_init(struct tls_link *self, uv_loop_t *loop, struct loop_turn *turn,
+                   const struct link_callbacks *callbacks, void *user, tls_link_cb *on_settled,
+                   tls_link_cb *on_gone);
 
 /*
  * self->carrier is connected: start the handshake, which may take timeout_ms. host: of the server;

@@ -22,7 +22,8 @@ static struct buffer out;
 static const char *told(struct metrics *metrics)
 {
     const struct metrics_now now = {
-        .is_healthy = 1, .scans = {.scans = 2, .shared = 5, .scan_seconds = 1.75}, .memory_used = 100, .memory_max = 1000};
+        .is_healthy = 1, .scans = {.scans = 2, .shared = 5, .scan_seconds = 1.75},
+        .streams = {.made = 3, .shared = 199, .spool_bytes = 4096}, .memory_used = 100, .memory_max = 1000};
     struct error error = {0};
 
     buffer_release(&out);
@@ -102,6 +103,9 @@ static void test_databases(void **state)
     assert_line(metrics, "lockstep_scan_seconds_sum 1.75");
     assert_line(metrics, "lockstep_scan_seconds_count 2");
     assert_line(metrics, "lockstep_scans_spared_total 5");
+    assert_line(metrics, "lockstep_streams_total 3");
+    assert_line(metrics, "lockstep_streams_spared_total 199");
+    assert_line(metrics, "lockstep_spool_bytes 4096");
     assert_line(metrics, "lockstep_shared_memory_bytes 100");
     assert_line(metrics, "lockstep_shared_memory_max_bytes 1000");
     assert_line(metrics, "lockstep_pushes_total{database=\"a.db\",outcome=\"NONE\"} 1");

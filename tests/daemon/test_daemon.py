@@ -82,6 +82,16 @@ class Sync(Case):
             plain.sendall(outgoing.read())
         # They are in: the daemon still answers others, too.
         self.lockstep("pull", self.url(), self.local)
+        # They go in one moment, and as many come who say nothing.
+        daemon.process.send_signal(signal.SIGSTOP)
+        for plain, *_ in guests:
+            plain.close()
+        silent = [socket.create_connection(("127.0.0.1", self.port), timeout=60) for _ in guests]
+        daemon.process.send_signal(signal.SIGCONT)
+        self.lockstep("pull", self.url(), self.local)
+        for plain in silent:
+            plain.close()
+        self.assert_idle(daemon)
 
     def test_a_scan_is_shared_until_something_changes(self):
         make_database(os.path.join(self.data, "big.db"), rows=20000)

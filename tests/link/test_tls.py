@@ -1,4 +1,5 @@
 """link_tls, through tls_probe on both sides, and with sockets that do what TLS does not allow."""
+import concurrent.futures
 import os
 import re
 import socket
@@ -86,6 +87,24 @@ class Tls(unittest.TestCase):
         self.assertEqual(result.traffic, [(len(BIG), len(BIG))])
         self.assertEqual(server.result.code, "NONE", server.result.stderr)
         self.assertEqual(server.result.traffic, [(len(BIG), len(BIG))])
+
+    def test_one_thing_in_each_turn_of_the_loop(self):
+        """As where a turn has no time left: clients at once get all that they get else, and those that break off go, too."""
+        with Server(*self.server_words, "slow=1", "times=6", "timeout_ms=60000") as server:
+            commands = [[PROGRAM, "client", self.trust, *words, "localhost", str(server.port)]
+                        for words in ([], [], ["pause_ms=1"], ["pause_ms=1"])]
+            clients = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                       for command in commands]
+            for i in range(2):
+                with socket.create_connection(("127.0.0.1", server.port)) as plain:
+                    plain.sendall(b"\x16\x03\x01" if i == 0 else b"GET / HTTP/1.0\r\n\r\n")
+            wanted = BIG[:1 << 20]
+            with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+                outputs = list(pool.map(lambda process: process.communicate(wanted, timeout=60), clients))
+        for process, (stdout, stderr) in zip(clients, outputs):
+            self.assertEqual((process.returncode, stdout), (0, wanted), stderr)
+        self.assertEqual(server.result.traffic.count((len(wanted), len(wanted))), 4, server.result.stderr)
+        self.assertEqual(server.result.stderr.count("closed: NO_LINK"), 2, server.result.stderr)
 
     def test_an_address_is_verified_as_one(self):
         with Server(*self.server_words) as server:

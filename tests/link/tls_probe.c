@@ -7,9 +7,10 @@
  *                                               "listening", takes `times` connections and echoes
  *
  * Keys: ca, pin, cert, key, client_ca, needed (1: clients need a certificate), timeout_ms, pause_ms
- * (after each delivery), times. stderr gets "open: RESUMED NAME,…", "drain", "queued: BYTES" (the
- * most that waited), and for each link "closed: CODE: TEXT" and "traffic: SENT RECEIVED". The exit
- * status is the one that stands for the last code.
+ * (after each delivery), times, slow (1: a server does one thing in each turn of its loop). stderr
+ * gets "open: RESUMED NAME,…", "drain", "queued: BYTES" (the most that waited), and for each link
+ * "closed: CODE: TEXT" and "traffic: SENT RECEIVED". The exit status is the one that stands for the
+ * last code.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/link/link.h"
 #include "protocol/link/link_tls.h"
+#include "protocol/link/loop_turn.h"
 #include "protocol/link/tls_certificate.h"
 #include "protocol/link/tls_context.h"
 
@@ -31,6 +33,7 @@ struct settings {
     uint64_t timeout_ms;
     int pause_ms;
     int times;
+    int is_slow;
 };
 
 struct probe {
@@ -49,6 +52,7 @@ static size_t input_len;
 static int is_server;
 static int left;
 static int last_code;
+static struct loop_turn *turn; /* of the server */
 static size_t most_queued;
 static union {
     uv_stream_t stream;
@@ -129,9 +133,10 @@ static void on_close(void *user, const struct error *error)
     fprintf(stderr, "traffic: %llu %llu\n", (unsigned long long)traffic.sent,
             (unsigned long long)traffic.received);
     uv_close((uv_handle_t *)&probe->resume_timer, probe_closed);
-    if (--left == 0 && is_server)
+    if (--left == 0 && is_server) {
         uv_close((uv_handle_t *)&listener.stream, NULL);
-    else if (left > 0 && !is_server)
+        loop_turn_close(turn);
+    } else if (left > 0 && !is_server)
         start_client();
 }
 
@@ -169,7 +174,7 @@ static void on_connection(uv_stream_t *stream, int status)
     struct error error;
 
     assert(status == 0);
-    if (link_tls_accept(stream, &callbacks, probe, context, settings.timeout_ms, &probe->link,
+    if (link_tls_accept(stream, &callbacks, probe, context, turn, settings.timeout_ms, &probe->link,
                         &error) != 0)
         abort();
 }
@@ -219,6 +224,7 @@ static char **read_settings(char **argv)
                     {"client_ca=", &settings.server.client_ca, NULL},
                     {"needed=", NULL, &settings.server.is_cert_needed},
                     {"pause_ms=", NULL, &settings.pause_ms},
+                    {"slow=", NULL, &settings.is_slow},
                     {"times=", NULL, &settings.times}};
 
         if (strncmp(*argv, "timeout_ms=", 11) == 0)
@@ -256,6 +262,10 @@ int main(int argc, char **argv)
     left = settings.times;
     host = argv[0];
     if (is_server) {
+        static const uint64_t one_each[TURN_KINDS] = {0, 0};
+
+        turn = loop_turn_new(&loop, settings.is_slow ? one_each : NULL);
+        assert(turn != NULL);
         listen_at(argv[0]);
     } else {
         port = atoi(argv[1]);
