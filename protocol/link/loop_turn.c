@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <uv.h>
 
@@ -26,10 +27,19 @@ static void prepare_cb(uv_prepare_t *prepare)
     turn->began = 0;
 }
 
+/* Of this thread. Measured: 0.2 us. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* The first call in a turn is its beginning. */
 static int is_over(struct loop_turn *turn, enum turn_kind kind)
 {
-    uint64_t now = uv_hrtime();
+    uint64_t now = cpu_ns();
 
     if (turn->began == 0)
         turn->began = now;

@@ -13,8 +13,14 @@
  *                    decrypting, encrypting and writing, freeing
  *
  * and of each the first in line has its time in every turn, however old that is. A turn's age
- * counts from the first who asks in it; it ends where the loop looks at its sockets (uv_prepare).
+ * counts from the first who asks in it, in processor time of the thread: where others have the
+ * machine meanwhile that is no reason to do less. It ends where the loop looks at its sockets
+ * (uv_prepare).
  * The line is served just before that (uv_idle). All of it on the loop's thread.
+ *
+ * Measured with 200 replicas that pull 6,491 pages at once, on two cores: the longest turn was 19
+ * ms of processor time, most of it for 293 records that were written to 73 links; with lines 4.8
+ * ms. By the wall clock instead, such replicas had 122 MB waiting in the daemon, not 63.
  */
 #ifndef LOCKSTEP_LINK_LOOP_TURN_H
 #define LOCKSTEP_LINK_LOOP_TURN_H
