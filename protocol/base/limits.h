@@ -65,6 +65,9 @@
 /* What one sync may spool beside the database. The disk ends sooner; this ends a peer that never does. 1 TiB. */
 #define LIMIT_SPOOL (1ull << 40)
 
+/* What one pull may keep of the page-version log, unpacked, in a file beside it (history_packs.h). */
+#define LIMIT_HISTORY_SPOOL (1ull << 30)
+
 /* Databases that a daemon keeps a connection to, for as long as nobody needs it; three descriptors each. */
 #define LIMIT_KEPT_DATABASES 256u
 

@@ -21,9 +21,9 @@
 #define BLOCK_BYTES (LIMIT_PAGE_BLOCK / 4) /* a block that has this many is written */
 
 /*
- * The compressor lets bytes out when it has COMPRESS_PART of them. Scattered changes of 25,783 pages are
- * hardly more, so after so many pages it has to let out what it has: the receiver then works while the
- * sender does, for 2.4 % more bytes.
+ * The compressor lets bytes out when it has COMPRESS_PART of them. Scattered changes of 25,783
+ * pages are hardly more, so after so many pages it has to let out what it has: the receiver then
+ * works while the sender does, for 2.4 % more bytes.
  */
 #define FLUSH_PAGES 2048u
 
@@ -36,6 +36,14 @@
 #define STRANGERS_MIN   8u
 #define STRANGERS_SHARE 3u
 
+/*
+ * Once there is that index, and so many pages in a row were nothing like their old content, only
+ * every SAMPLE_EVERYth page's is looked at until one is like it again: old pages that have to be
+ * found (history.h) cost more than what they save there, and the index tells of them as well.
+ */
+#define STRANGERS_ROW 32u
+#define SAMPLE_EVERY  16u
+
 struct page_stream_writer {
     uint32_t page_size;
     uint32_t last_pgno;   /* page number of the record before; 0 at the start */
@@ -47,6 +55,7 @@ struct page_stream_writer {
     size_t held_bytes;    /* the same, bytes */
     uint32_t changed;     /* pages with known old content that did not move as a whole */
     uint32_t strangers;   /* of them, those that are nothing like it */
+    uint32_t row;         /* pages that were nothing like it since the last that was */
     struct page_stream_base base;  /* what is known of the old pages; page_count 0 for nothing */
     struct compressor *compressor; /* owned */
     struct page_moves *moves;      /* owned; NULL before it is needed */
@@ -282,6 +291,23 @@ static int add_patch(struct page_stream_writer *w, uint32_t pgno, const uint8_t 
     return rc == 0 ? add_whole(w, pgno, page, record, &joins, error) : rc;
 }
 
+/* Fetch the page's own old content into w->own, unless it is not to be looked at. *alike: it is
+ * known, and like the page. */
+static int fetch_own(struct page_stream_writer *w, uint32_t pgno, const uint8_t *page, int *known,
+                     int *alike, struct error *error)
+{
+    int rc;
+
+    *known = *alike = 0;
+    if (w->kin != NULL && w->row >= STRANGERS_ROW && pgno % SAMPLE_EVERY != 0)
+        return 0;
+    rc = fetch_old(w, pgno, w->own, known, error);
+    *alike = rc == 0 && *known && is_alike(page, w->own, w->page_size);
+    if (*known)
+        w->row = *alike ? 0 : w->row + 1;
+    return rc;
+}
+
 /* Put the record of one page into the block. */
 static int add_record(struct page_stream_writer *w, uint32_t pgno, const uint8_t *page,
                       uint64_t hash_low, struct error *error)
@@ -291,11 +317,8 @@ static int add_record(struct page_stream_writer *w, uint32_t pgno, const uint8_t
 
     if (is_zero(page, w->page_size))
         return put_head(w, pgno, RECORD_ZERO, NULL, error);
-    rc = fetch_old(w, pgno, w->own, &known, error);
-    if (rc != 0)
-        return rc;
-    alike = known && is_alike(page, w->own, w->page_size);
-    if (!alike)
+    rc = fetch_own(w, pgno, page, &known, &alike, error);
+    if (rc == 0 && !alike)
         rc = find_moved(w, pgno, hash_low, &moved_from, error);
     if (rc == 0 && moved_from != 0) {
         rc = put_head(w, pgno, RECORD_MOVED, NULL, error);

@@ -8,10 +8,10 @@
  * where all pages were kept whole; the log is 3.3 MB.
  *
  * Pages are compressed in packs of 128 KiB, which zstd packs better than single pages and which a
- * pull reads in page order, so that each is unpacked about once. A row of `pack` has the keys of
- * its pages apart from their bytes: a pull reads all keys, then only the packs it needs. A key is
- * the page's number, the low halves of its hash and of the hash of what replaced it (0: the page is
- * kept as it was), 20 bytes in the machine's byte order.
+ * pull reads in page order, so that each is unpacked about once (history_packs.h: and if not). A
+ * row of `pack` has the keys of its pages apart from their bytes: a pull reads all keys, then only
+ * the packs it needs. A key is the page's number, the low halves of its hash and of the hash of
+ * what replaced it (0: the page is kept as it was), 20 bytes in the machine's byte order.
  *
  * A thread compresses and inserts, while the caller takes pages apart: a ring of packs goes from
  * one to the other. The thread has the connection to itself from history_begin to history_end.
@@ -32,6 +32,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/sync/history_file.h"
 #include "protocol/sync/history_index.h"
+#include "protocol/sync/history_packs.h"
 
 #define PACK_PAGES_MAX (HISTORY_PACK_BYTES / LIMIT_PAGE_SIZE_MIN)
 #define SIZE           "SELECT coalesce(sum(length(data) + length(keys)), 0) FROM pack"

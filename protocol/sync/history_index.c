@@ -5,15 +5,14 @@
 #include <unistd.h>
 
 #include <sqlite3.h>
-#include <zstd.h>
 
 #include "protocol/sync/history.h"
 #include "protocol/sync/history_file.h"
+#include "protocol/sync/history_packs.h"
 
 /* A pull follows so many differences for a page, each in a pack of its own; a page that changed
  * more often is sent whole. */
-#define CHAIN_MAX    32
-#define CACHED_PACKS 32
+#define CHAIN_MAX 32
 /* A pull has the keys of so many pages in memory, the newest: 32 MiB. */
 #define PLACES_MAX 1048576
 
@@ -27,21 +26,12 @@ struct place {
     uint32_t slot; /* in its pack */
 };
 
-/* An unpacked pack. */
-struct unpacked {
-    int64_t pack;  /* 0: none */
-    uint64_t used; /* when it was last needed */
-    uint8_t *data; /* owned */
-    size_t len;
-};
-
 struct history_index {
     struct history_file *file; /* borrowed */
     uint32_t page_size;
-    struct place *places; /* owned; sorted by page number, then hash */
-    size_t place_count;   /* 0 also where the log turned out damaged */
-    struct unpacked cache[CACHED_PACKS];
-    uint64_t clock;
+    struct place *places;        /* owned; sorted by page number, then hash */
+    size_t place_count;          /* 0 also where the log turned out damaged */
+    struct history_packs *packs; /* owned */
 };
 
 /* By page number and hash; the newest of equal ones first, so that a chain only ever leads to newer
@@ -103,6 +93,10 @@ static void load(struct history_index *index)
     if (history_file_is_damaged(index->file))
         throw_away(index);
     if (index->place_count > 0)
+        index->packs = history_packs_new(index->file);
+    if (index->packs == NULL)
+        index->place_count = 0;
+    else
         qsort(index->places, index->place_count, sizeof(*index->places), compare_places);
 }
 
@@ -122,8 +116,7 @@ void history_index_free(struct history_index *index)
 {
     if (index == NULL)
         return;
-    for (int i = 0; i < CACHED_PACKS; i++)
-        free(index->cache[i].data);
+    history_packs_free(index->packs);
     free(index->places);
     free(index);
 }
@@ -148,60 +141,11 @@ static const struct place *find_place(const struct history_index *index, uint32_
     return &index->places[low];
 }
 
-/* Fill the entry with a pack from the file. */
-static int unpack(struct history_index *index, struct unpacked *entry, int64_t pack)
-{
-    sqlite3_stmt *stmt = history_file_prepare(index->file, "SELECT data FROM pack WHERE id = ?1");
-    size_t len = 0;
-
-    entry->pack = 0;
-    if (entry->data == NULL)
-        entry->data = malloc(HISTORY_PACK_BYTES);
-    if (stmt == NULL || entry->data == NULL) {
-        sqlite3_finalize(stmt);
-        return 0;
-    }
-    sqlite3_bind_int64(stmt, 1, pack);
-    if (sqlite3_step(stmt) == SQLITE_ROW)
-        len = ZSTD_decompress(entry->data, HISTORY_PACK_BYTES, sqlite3_column_blob(stmt, 0),
-                              (size_t)sqlite3_column_bytes(stmt, 0));
-    sqlite3_finalize(stmt);
-    /* Its checksum tells what SQLite cannot. */
-    if (len == 0 || ZSTD_isError(len)) {
-        throw_away(index);
-        return 0;
-    }
-    entry->pack = pack;
-    entry->len = len;
-    return 1;
-}
-
-/* The pack, unpacked; NULL where it cannot be had. */
-static const struct unpacked *get_pack(struct history_index *index, int64_t pack)
-{
-    struct unpacked *oldest = &index->cache[0];
-
-    index->clock++;
-    for (int i = 0; i < CACHED_PACKS; i++) {
-        struct unpacked *entry = &index->cache[i];
-        if (entry->pack == pack) {
-            entry->used = index->clock;
-            return entry;
-        }
-        if (entry->used < oldest->used)
-            oldest = entry;
-    }
-    oldest->used = index->clock;
-    return unpack(index, oldest, pack) ? oldest : NULL;
-}
-
 /* The bytes that are kept at a place; NULL where they cannot be had. Good until the next call. */
 static const uint8_t *read_place(struct history_index *index, const struct place *place)
 {
-    const struct unpacked *entry = get_pack(index, place->pack);
-    size_t offset = (size_t)place->slot * index->page_size;
-
-    return entry != NULL && offset + index->page_size <= entry->len ? entry->data + offset : NULL;
+    return history_packs_read(index->packs, place->pack, (size_t)place->slot * index->page_size,
+                              index->page_size);
 }
 
 /* Add to page the difference that is kept at a place. */

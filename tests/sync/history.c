@@ -311,6 +311,31 @@ static void test_a_push_that_is_larger_than_the_log(void **unused)
     assert_int_equal(found(4, 1, 10, 4096), 10);
 }
 
+/* What had to be unpacked twice is there, though no more of the log can be unpacked. */
+static void test_packs_that_are_needed_again(void **unused)
+{
+    const uint32_t count = 64 * 32,
+                   stride =
+                       37 * 32 + 5; /* of 64 packs, more than stay in memory; the stride is odd */
+    struct history *history;
+    uint8_t page[4096];
+
+    (void)unused;
+    keep(PLENTY, 2, 1, count, sizeof(page));
+    history = attach(PLENTY);
+    for (int pass = 0; pass < 4; pass++) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t pgno = 1 + (pass == 0 ? i : i * stride % count);
+            assert_true(history_find(history, pgno, hash_of(2, pgno), NULL, sizeof(page), page));
+            assert_memory_equal(page, page_of(2, pgno, sizeof(page)), sizeof(page));
+        }
+        if (pass == 2)
+            sample_sql(file, "UPDATE pack SET data = x'00'");
+    }
+    history_free(history);
+    assert_int_equal(found(2, 1, count, sizeof(page)), 0);
+}
+
 static void test_no_room_at_all(void **unused)
 {
     (void)unused;
@@ -468,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_push_that_is_not_ended_leaves_nothing, setup_one),
         cmocka_unit_test_setup(test_whole_versions_go_oldest_first, setup_one),
         cmocka_unit_test_setup(test_a_push_that_is_larger_than_the_log, setup_one),
+        cmocka_unit_test_setup(test_packs_that_are_needed_again, setup_one),
         cmocka_unit_test_setup(test_no_room_at_all, setup_one),
         cmocka_unit_test_setup(test_damage, setup_one),
         cmocka_unit_test_setup(test_a_log_that_cannot_be_used, setup_one),
