@@ -337,7 +337,10 @@ static void test_moved(void **state)
 
 /* ---- those who wait ---- */
 
-/* Read to the end, waiting by asking again and again. */
+/* How read_all ended: by the end of the stream, or because the other one makes the next part. */
+static enum stream_status maker_status;
+
+/* Read as far as it goes. */
 static void *read_all(void *arg)
 {
     struct stream_reader *reader = arg;
@@ -350,6 +353,7 @@ static void *read_all(void *arg)
     while (rc == 0 && status == STREAM_GOES_ON)
         rc = stream_read(streams, reader, &status, &out, &error);
     buffer_release(&out);
+    maker_status = status;
     return rc == 0 ? NULL : arg;
 }
 
@@ -367,6 +371,7 @@ static void test_waiting(void **state)
     buffer_init(&out, 64 * MIB);
     for (int i = 0; i < 50 && status != STREAM_WAITS; i++) {
         /* Made anew each time. */
+        rings = 0;
         sql("insert into t values(1)");
         page_scan_free(new_scan);
         new_scan = scan();
@@ -383,7 +388,8 @@ static void test_waiting(void **state)
         pthread_join(thread, &failed);
         assert_null(failed);
         uv_run(&loop, UV_RUN_NOWAIT);
-        assert_int_equal(rings, status == STREAM_WAITS);
+        /* Each that waits is rung for, the maker too where the other one was faster. */
+        assert_int_equal(rings, (status == STREAM_WAITS) + (maker_status == STREAM_WAITS));
         if (status == STREAM_WAITS)
             assert_true(read_parts(&waiter, 1000, &out));
         stream_leave(streams, &waiter);
