@@ -24,20 +24,6 @@
 
 static const uint8_t root[PAGE_ROOT_SIZE] = {1, 2, 3};
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 /* What page pgno holds. */
 static const uint8_t *content(uint32_t pgno)
 {
@@ -246,5 +232,5 @@ int main(void)
         cmocka_unit_test(test_no_place),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

@@ -427,20 +427,6 @@ static void test_changed_page_size(void **unused)
     }
 }
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,5 +442,5 @@ int main(void)
         cmocka_unit_test(test_changed_page_size),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

@@ -406,19 +406,10 @@ static void test_no_vacuum_of_a_damaged_schema(void **unused)
     assert_int_equal(sample_number(path, "SELECT count(*) FROM t"), 100);
 }
 
-static int setup(void **unused)
+static int teardown(void **state)
 {
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
     become(0);
-    sample_release();
-    return 0;
+    return sample_teardown(state);
 }
 
 int main(void)
@@ -434,5 +425,5 @@ int main(void)
         cmocka_unit_test(test_no_vacuum_of_a_damaged_schema),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, teardown);
 }

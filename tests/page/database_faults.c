@@ -174,10 +174,10 @@ static void test_each_operation(void **unused)
     }
 }
 
-static int setup(void **unused)
+static int setup(void **state)
 {
-    (void)unused;
-    sample_init();
+    if (sample_setup(state) != 0)
+        return -1;
     real_vfs = sqlite3_vfs_find(NULL);
     faulty_vfs = *real_vfs;
     faulty_vfs.zName = "faulty";
@@ -187,10 +187,9 @@ static int setup(void **unused)
     return sqlite3_vfs_register(&faulty_vfs, 1);
 }
 
-static int teardown(void **unused)
+static int teardown(void **state)
 {
-    (void)unused;
-    sample_release();
+    sample_teardown(state);
     return sqlite3_vfs_unregister(&faulty_vfs);
 }
 

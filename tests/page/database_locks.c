@@ -366,20 +366,6 @@ static void test_page_size_busy(void **unused)
     }
 }
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,5 +382,5 @@ int main(void)
         cmocka_unit_test(test_page_size_busy),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

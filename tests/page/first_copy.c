@@ -25,10 +25,10 @@ static struct page_hasher hasher;
 
 static char *source;
 
-static int setup(void **unused)
+static int setup(void **state)
 {
-    (void)unused;
-    sample_init();
+    if (sample_setup(state) != 0)
+        return -1;
     log_setup(LOG_ERROR, NULL, 0);
     page_hasher_init(&hasher, (const uint8_t *)"0123456789abcdef0123456789abcdef");
     source = strdup(sample_path("source.db"));
@@ -36,12 +36,10 @@ static int setup(void **unused)
     return 0;
 }
 
-static int teardown(void **unused)
+static int teardown(void **state)
 {
-    (void)unused;
     free(source);
-    sample_release();
-    return 0;
+    return sample_teardown(state);
 }
 
 /* Write the source's pages from first on that the partial lacks, at most `most` of them. Returns

@@ -22,13 +22,13 @@ struct error failure;
 
 static char directory[64];
 
-void sample_init(void)
+int sample_setup(void **state)
 {
+    (void)state;
     /* In memory where that can be: the thousands of fsyncs are not what is tested. */
     snprintf(directory, sizeof(directory), "%s/lockstep-page-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(directory) == NULL)
-        abort();
+    return mkdtemp(directory) == NULL;
 }
 
 const char *sample_directory(void)
@@ -42,9 +42,10 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
-void sample_release(void)
+int sample_teardown(void **state)
 {
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    (void)state;
+    return nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 char *sample_path(const char *name)

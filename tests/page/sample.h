@@ -20,9 +20,10 @@ extern struct error failure;
             fail_msg("%s: %s: %s", #call, error_name(ok_rc), failure.text);                        \
     } while (0)
 
-/* A temporary directory for this test program, removed with what is in it by sample_release. */
-void sample_init(void);
-void sample_release(void);
+/* A temporary directory for this test program, removed with what is in it by sample_teardown: a
+ * pair for cmocka_run_group_tests, or to be called by a program's own. */
+int sample_setup(void **state);
+int sample_teardown(void **state);
 
 const char *sample_directory(void);
 

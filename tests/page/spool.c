@@ -15,20 +15,6 @@
 #include "protocol/base/error.h"
 #include "tests/page/sample.h"
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 static void test_write_then_read_twice(void **unused)
 {
     uint8_t data[5000], back[5000];
@@ -220,5 +206,5 @@ int main(void)
         cmocka_unit_test(test_a_name_that_is_no_file),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

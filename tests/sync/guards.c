@@ -628,20 +628,6 @@ static void test_wal_only(void **unused)
     duet_check_equal(origin, replica);
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -660,5 +646,5 @@ int main(void)
         cmocka_unit_test(test_wal_only),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

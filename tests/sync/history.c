@@ -460,25 +460,11 @@ static void test_a_log_that_cannot_be_used(void **unused)
     assert_int_equal(rmdir(file), 0);
 }
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
 static int setup_one(void **unused)
 {
     (void)unused;
     path = sample_path("db");
     file = sample_path("db-lockstep-history");
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
     return 0;
 }
 
@@ -499,5 +485,5 @@ int main(void)
         cmocka_unit_test_setup(test_a_log_that_cannot_be_used, setup_one),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

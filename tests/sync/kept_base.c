@@ -128,13 +128,6 @@ static void test_left_over(void **unused)
     assert_int_equal(first_byte(5), 'e');
 }
 
-static int setup(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
 static int setup_one(void **unused)
 {
     (void)unused;
@@ -142,13 +135,6 @@ static int setup_one(void **unused)
     file = sample_path("db-lockstep-base");
     error_init(&failure);
     make_database();
-    return 0;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    sample_release();
     return 0;
 }
 
@@ -162,5 +148,5 @@ int main(void)
         cmocka_unit_test_setup(test_left_over, setup_one),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

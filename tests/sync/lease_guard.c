@@ -170,20 +170,6 @@ static void test_pull(void **unused)
     duet_check_equal(origin, options.replica);
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,5 +178,5 @@ int main(void)
         cmocka_unit_test(test_pull),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

@@ -523,20 +523,6 @@ static void test_messages_at_wrong_times(void **unused)
     assert_true(refused > tried / 2);
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,5 +536,5 @@ int main(void)
         cmocka_unit_test(test_messages_at_wrong_times),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

@@ -289,20 +289,6 @@ static void test_two_first_pushes(void **unused)
     duet_check_equal(origin, second);
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,5 +303,5 @@ int main(void)
         cmocka_unit_test(test_two_first_pushes),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

@@ -541,20 +541,6 @@ static void test_killed_in_a_step(void **unused)
     sidecar_free(sidecar);
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,5 +562,5 @@ int main(void)
         cmocka_unit_test(test_killed_in_a_step),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }

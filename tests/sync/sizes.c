@@ -284,20 +284,6 @@ static void test_page_sizes_that_differ_and_a_writer(void **unused)
     }
 }
 
-static int prepare(void **unused)
-{
-    (void)unused;
-    sample_init();
-    return 0;
-}
-
-static int clean(void **unused)
-{
-    (void)unused;
-    sample_release();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,5 +294,5 @@ int main(void)
         cmocka_unit_test(test_page_sizes_that_differ_and_a_writer),
     };
 
-    return cmocka_run_group_tests(tests, prepare, clean);
+    return cmocka_run_group_tests(tests, sample_setup, sample_teardown);
 }
