@@ -8,15 +8,15 @@
 
 It runs as the user that runs the tests, who is also the one that logs in. No password, no PAM.
 """
-import ctypes
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
+
+import processes
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
@@ -61,7 +61,7 @@ class Sshd:
         # A free port may have been taken meanwhile: then sshd ends, and another one is tried.
         for _ in range(5):
             self.process = subprocess.Popen([SSHD, "-D", "-f", self.path("sshd_config"), "-E", self.log],
-                                            preexec_fn=end_with_parent)
+                                            preexec_fn=processes.end_with_parent)
             if self.wait_until_ready():
                 break
             self.port = free_port()
@@ -94,31 +94,11 @@ class Sshd:
 
     def end_sessions(self):
         """Cut all connections, as a crash would."""
-        for pid in self.session_pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        processes.kill(self.session_pids())
 
     def session_pids(self):
         """The processes below sshd, youngest last: one or two for each connection, and what they started."""
-        children = {}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
-            except (OSError, IndexError):
-                continue
-            children.setdefault(parent, []).append(int(entry))
-        found = []
-        waiting = [self.process.pid] if self.process else []
-        while waiting:
-            below = sorted(children.get(waiting.pop(0), []))
-            found += below
-            waiting += below
-        return found
+        return processes.below(self.process.pid) if self.process else []
 
     # ---- keys ----
 
@@ -187,11 +167,6 @@ class Sshd:
             file.write(f"Host origin\n  HostName 127.0.0.1\n  Port {self.port}\n  User {self.user}\n"
                        f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile none\n"
                        "  IdentityAgent none\n")
-
-
-def end_with_parent():
-    """In the child: a test that is killed leaves no sshd behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def keygen(*args):

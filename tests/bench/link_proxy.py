@@ -12,6 +12,8 @@ import threading
 import time
 import unittest
 
+import processes
+
 PROXY = os.path.join(os.environ["LOCKSTEP_BIN"], "bench_link_proxy")
 
 
@@ -111,6 +113,7 @@ class BeforeACommand(Proxy):
         while select.select([], [pipe], [], 0.5)[1]:
             taken += os.write(pipe, bytes(4096))
             self.assertLess(taken, 2000000, "far more than a line of 125,000 bytes, its slack and two pipes")
+        self.addCleanup(processes.kill, processes.below(proxy.pid))
         proxy.send_signal(signal.SIGTERM)
 
     def test_refusals(self):

@@ -162,15 +162,6 @@ def json_of(result):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def is_alive(pid):
-    """Whether there is such a process that is not a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 # ---- databases ----
 
 def execute(path, *statements, wal=None):

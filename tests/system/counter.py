@@ -19,9 +19,10 @@ import threading
 import time
 import unittest
 
+import processes
 from fixture_proxy import Proxy
 from fixture_s3 import S3, Radosgw
-from fixture_sshd import Sshd, end_with_parent
+from fixture_sshd import Sshd
 
 LEASE_SECONDS = 2
 STALE_SECONDS = LEASE_SECONDS + 2 + LEASE_SECONDS / 32  # lockstore/record.h
@@ -79,7 +80,7 @@ class Replica:
         env = {"PATH": os.environ["PATH"], "HOME": self.folder, **self.world.server.environment(self.store_line.port)}
         env.update({name: text for name, text in os.environ.items() if name.endswith("SAN_OPTIONS")})
         self.process = subprocess.Popen(self.command(*job), env=env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        preexec_fn=end_with_parent)
+                                        preexec_fn=processes.end_with_parent)
         try:
             return self.process.wait(RUN_LIMIT)
         except subprocess.TimeoutExpired:
@@ -219,13 +220,9 @@ class World:
 
     def kill_job_too(self, victim):
         """As when the machine dies."""
-        below = children(victim.process.pid)
+        below = processes.below(victim.process.pid)
         victim.signal(signal.SIGKILL)
-        for pid in below:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        processes.kill(below)
 
     def freeze(self, victim):
         victim.signal(signal.SIGSTOP)
@@ -262,18 +259,6 @@ class World:
         self.server.tell("kill-gateway 0")
         time.sleep(self.random.uniform(0, 1))
         self.server.tell("start-gateway 0")
-
-
-def children(parent):
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                if int(file.read().rsplit(")", 1)[1].split()[1]) == parent:
-                    found.append(int(entry))
-        except OSError:
-            continue
-    return found
 
 
 def size():

@@ -5,6 +5,7 @@ import signal
 import unittest
 
 import cli
+import processes
 
 
 class LeftJob(cli.Case):
@@ -25,6 +26,7 @@ exec {shlex.join(cli.INCREMENT)}
     def leave_a_job(self):
         running = self.start_run(self.job)
         cli.poll(lambda: os.path.exists(self.path("begun")), "the job")
+        self.addCleanup(processes.kill, processes.below(running.pid))
         running.send(signal.SIGKILL)
         self.assertEqual(running.finish().status, -signal.SIGKILL)
 
@@ -45,16 +47,19 @@ exec {shlex.join(cli.INCREMENT)}
         result = self.start_run(*cli.INCREMENT, options=["--lock-wait", "0"]).finish()
         self.assert_status(result, "BUSY", "copy.db-lockstep-run")
         self.assertEqual(cli.count(self.origin), 0)
-        self.go()
 
     def test_what_a_job_leaves_behind_in_good_order(self):
         """A daemon that a job starts is no reason to wait, once the run has ended by itself."""
         leaver = cli.write_script(self.path("leaver"), f"""#!/bin/sh
-(while [ ! -e '{self.path("go")}' ]; do sleep 0.05; done) > /dev/null 2>&1 &
+sleep 100 > /dev/null 2>&1 &
+echo $! > '{self.path("left")}'
 """)
         self.assert_status(self.start_run(leaver).finish(), 0)
+        with open(self.path("left"), encoding="ascii") as file:
+            left = int(file.read())
+        self.addCleanup(processes.kill, [left])
         self.assert_status(self.start_run(*cli.INCREMENT, options=["--lock-wait", "0"]).finish(), 0)
-        self.go()
+        self.assertTrue(processes.is_alive(left))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import os
 import unittest
 
 import harness
+import processes
 from harness import FOREIGN_LINEAGE, MOVED, STALE_BASE, UNPUSHED, Case, ask, connect, content, rows, sql
 
 # Writes counted rows until its stdin ends, each in a transaction of its own; waits at most its busy time-out, and takes
@@ -150,15 +151,14 @@ class Live(Case):
                                f"open('{self.path('stalled')}', 'w').close()\n"
                                "time.sleep(600)\n")
                 os.chmod(slow, 0o755)
-                push = self.start(harness.LOCKSTEP, "push", "--exe", slow, "--no-compress", self.replica, self.origin, start_new_session=True)
+                push = self.start(harness.LOCKSTEP, "push", "--exe", slow, "--no-compress", self.replica, self.origin)
                 self.wait_until(lambda: os.path.exists(self.path("stalled")))
                 writer = connect(self.origin, timeout=0)
                 for i in range(20):
                     writer.execute("INSERT INTO schedule VALUES(?, 1, 'meanwhile', NULL)", (100000 + i,))
                 writer.close()
                 self.assertIsNone(push.poll())
-                os.killpg(push.pid, 9)
-                push.wait()
+                processes.kill([push.pid, *processes.below(push.pid)])
                 self.check_whole(self.origin)
                 self.assertEqual(ask(self.origin, "SELECT count(*) FROM schedule WHERE kind = 'meanwhile'"), 20)
 

@@ -8,6 +8,7 @@ import time
 import unittest
 
 import cli
+import processes
 
 
 class Run(cli.Case):
@@ -298,7 +299,7 @@ class LostLock(Run):
         self.begun()
         self.assert_status(self.lockstep("lock", "break", self.lock), 0)
         self.assert_status(running.finish(), "LOCK_LOST", "nothing is pushed")
-        self.assertFalse(cli.is_alive(int(self.file("pid"))))
+        self.assertFalse(processes.is_alive(int(self.file("pid"))))
         self.assertEqual(cli.count(self.origin), 0)
 
     def test_taken_by_another_run(self):

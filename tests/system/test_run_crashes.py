@@ -6,6 +6,7 @@ import sys
 import unittest
 
 import cli
+import processes
 
 
 class Crashes(cli.Case):
@@ -28,6 +29,8 @@ class Crashes(cli.Case):
         cli.poll(lambda: os.path.exists(self.path("reached")), "the phase")
 
     def kill(self, running):
+        """What it has started goes on, to the end of the test at the most."""
+        self.addCleanup(processes.kill, processes.below(running.pid))
         running.send(signal.SIGKILL)
         self.assertEqual(running.finish(patience=0).status, -signal.SIGKILL)
         for name in ("wait", "reached"):
