@@ -4,7 +4,12 @@
  * indexes, three of which are written out of order, so that their pages are about two thirds full,
  * as in a database that grew by itself. The indexes therefore exist before the rows do.
  *
- * Numbers come from splitmix64 (Steele, Lea and Flood, OOPSLA 2014), drawn in one fixed order.
+ * The rows are those of a Python script, make-work.py, that made the database of the figures which
+ * Lockstep is to keep to: the same numbers are drawn in the same order. The same SQLite then makes
+ * the same pages, all but page 1, which has the text of the schema. (Tried with Debian's 3.40.1;
+ * newer ones leave other bytes behind the cell pointers of every fifth page, two of each.) For that
+ * deleted content has to be overwritten with zeros, as Debian's SQLite does of its own accord; what
+ * a page that was split leaves in its free space would else be there to be sent.
  */
 #include "bench/work_database.h"
 
@@ -14,12 +19,14 @@
 
 #include <sqlite3.h>
 
+#include "bench/twister.h"
 #include "protocol/base/error.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char SCHEMA[] =
     "PRAGMA page_size = 4096;"
+    "PRAGMA secure_delete = on;"
     "PRAGMA journal_mode = off;"
     "PRAGMA synchronous = off;"
     "PRAGMA cache_size = -262144;"
@@ -57,7 +64,7 @@ static const char CREATED_AT[] = "2025-01-01T00:00:00Z";
 
 struct rows {
     sqlite3_stmt *insert; /* the INSERT that row after row goes through */
-    uint64_t random;      /* the generator's state */
+    struct twister twister;
 };
 
 static int insert_all(sqlite3 *db, int64_t contacts, uint64_t seed, struct error *error);
@@ -91,10 +98,11 @@ out:
 /* All rows, in one transaction. */
 static int insert_all(sqlite3 *db, int64_t contacts, uint64_t seed, struct error *error)
 {
-    struct rows rows = {.insert = NULL, .random = seed};
+    struct rows rows = {.insert = NULL};
     int64_t schedule = 0;
     int ok;
 
+    twister_init(&rows.twister, seed);
     ok = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK &&
          sqlite3_prepare_v2(db, "INSERT INTO contacts VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", -1,
                             &rows.insert, NULL) == SQLITE_OK;
@@ -113,27 +121,9 @@ static int insert_all(sqlite3 *db, int64_t contacts, uint64_t seed, struct error
     return ok ? 0 : error_set(error, ERR_IO, "filling the tables: %s", sqlite3_errmsg(db));
 }
 
-static uint64_t next_random(struct rows *rows)
-{
-    uint64_t z = rows->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-/* A number from low to high, both included; high - low stays below 2^33. */
-static int64_t random_between(struct rows *rows, int64_t low, int64_t high)
-{
-    uint64_t range = (uint64_t)(high - low) + 1;
-
-    /* 31 bits times at most 2^33 fits; how unevenly that falls is no matter here. */
-    return low + (int64_t)(((next_random(rows) >> 33) * range) >> 31);
-}
-
 static const char *random_of(struct rows *rows, const char *const *list, size_t count)
 {
-    return list[random_between(rows, 0, (int64_t)count - 1)];
+    return list[twister_between(&rows->twister, 0, (int64_t)count - 1)];
 }
 
 static void bind_text(struct rows *rows, int column, const char *text)
@@ -144,7 +134,7 @@ static void bind_text(struct rows *rows, int column, const char *text)
 /* A date from first_day on, at most span days later, as "2025-01-31". */
 static void bind_random_date(struct rows *rows, int column, int64_t first_day, int64_t span)
 {
-    time_t seconds = (time_t)((first_day + random_between(rows, 0, span)) * 86400);
+    time_t seconds = (time_t)((first_day + twister_between(&rows->twister, 0, span)) * 86400);
     struct tm tm;
     char text[16];
 
@@ -156,7 +146,7 @@ static void bind_random_date(struct rows *rows, int column, int64_t first_day, i
 /* Five to forty words. */
 static void bind_notes(struct rows *rows, int column)
 {
-    int64_t count = random_between(rows, 5, 40);
+    int64_t count = twister_between(&rows->twister, 5, 40);
     char text[40 * 10] = "";
     size_t len = 0;
 
@@ -179,12 +169,12 @@ static int insert_contact(struct rows *rows, int64_t id)
     bind_text(rows, 3, first);
     bind_text(rows, 4, last);
     bind_text(rows, 5, random_of(rows, STATES, COUNT_OF(STATES)));
-    snprintf(text, sizeof(text), "%lld", (long long)random_between(rows, 10000, 99999));
+    snprintf(text, sizeof(text), "%lld", (long long)twister_between(&rows->twister, 10000, 99999));
     bind_text(rows, 6, text);
     bind_random_date(rows, 7, DAY_1940_01_01, 18000);
     bind_random_date(rows, 8, DAY_2015_01_01, 3600);
     snprintf(text, sizeof(text), "+1%lld",
-             (long long)random_between(rows, INT64_C(2000000000), INT64_C(9999999999)));
+             (long long)twister_between(&rows->twister, INT64_C(2000000000), INT64_C(9999999999)));
     bind_text(rows, 9, text);
     bind_notes(rows, 10);
     bind_text(rows, 11, CREATED_AT);
@@ -204,10 +194,12 @@ static int insert_schedule(struct rows *rows, int64_t id, int64_t contact, const
     bind_random_date(rows, 4, DAY_2025_01_01, 365);
     bind_text(rows, 5, "08:30:00");
     bind_text(rows, 6, random_of(rows, STATUSES, COUNT_OF(STATUSES)));
-    sqlite3_bind_int64(rows->insert, 8, random_between(rows, 1, 10));
-    snprintf(text, sizeof(text), "tpl_%s_%lld", type, (long long)random_between(rows, 1, 40));
+    sqlite3_bind_int64(rows->insert, 8, twister_between(&rows->twister, 1, 10));
+    snprintf(text, sizeof(text), "tpl_%s_%lld", type,
+             (long long)twister_between(&rows->twister, 1, 40));
     bind_text(rows, 9, text);
-    snprintf(text, sizeof(text), "run_%016llx", (unsigned long long)next_random(rows));
+    snprintf(text, sizeof(text), "run_%016llx",
+             (unsigned long long)twister_bits(&rows->twister, 64));
     bind_text(rows, 11, text);
     bind_text(rows, 12, CREATED_AT);
     bind_text(rows, 13, CREATED_AT);

@@ -71,8 +71,10 @@ int workload_apply(const char *path, const char *name, struct error *error)
         return error_set(error, ERR_USAGE, "there is no workload '%s', but %s", name,
                          WORKLOAD_NAMES);
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-        sqlite3_exec(db, "PRAGMA synchronous = off; PRAGMA cache_size = -262144", NULL, NULL,
-                     NULL) != SQLITE_OK) {
+        sqlite3_exec(db,
+                     "PRAGMA synchronous = off; PRAGMA cache_size = -262144;"
+                     "PRAGMA secure_delete = on",
+                     NULL, NULL, NULL) != SQLITE_OK) {
         err = error_set(error, ERR_IO, "opening it: %s", sqlite3_errmsg(db));
         goto out;
     }

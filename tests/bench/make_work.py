@@ -1,6 +1,8 @@
 """bench_make_work: the same database from the same seed, and changes that are those of their names."""
 
+import datetime
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +16,29 @@ SCALE = "0.005"
 
 def make(*arguments):
     return subprocess.run([MAKER, *arguments], capture_output=True, text=True, check=False)
+
+
+WORDS = ("alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo sierra"
+         " tango uniform victor whiskey xray yankee zulu").split()
+STATES = "CA TX NY MO OR FL WA NV ID KY MA CT".split()
+MADE = "2025-01-01T00:00:00Z"
+
+
+def day(first, days):
+    return str(datetime.date.fromisoformat(first) + datetime.timedelta(random.randint(0, days)))
+
+
+def contact(number):
+    first, last = random.choice(WORDS), random.choice(WORDS)
+    return (number, f"{first}.{last}{number}@example.com", first, last, random.choice(STATES), str(random.randint(10000, 99999)),
+            day("1940-01-01", 18000), day("2015-01-01", 3600), f"+1{random.randint(2000000000, 9999999999)}",
+            " ".join(random.choice(WORDS) for _ in range(random.randint(5, 40))), MADE, MADE)
+
+
+def schedule(number, kind):
+    return (number, (number + 3) // 4, kind, day("2025-01-01", 365), "08:30:00",
+            random.choice(["pre-scheduled", "sent", "skipped"]), None, random.randint(1, 10),
+            f"tpl_{kind}_{random.randint(1, 40)}", None, f"run_{random.getrandbits(64):016x}", MADE, MADE)
 
 
 def query(path, sql):
@@ -76,6 +101,27 @@ class Work(unittest.TestCase):
                                           " <= '1989-04-13' FROM contacts"), [(1,)])
         self.assertEqual(query(self.base, "SELECT min(scheduled_send_date), max(scheduled_send_date)"
                                           " FROM email_schedules"), [("2025-01-01", "2026-01-01")])
+
+    def test_the_numbers_are_those_of_pythons_random(self):
+        """As in the script that made the database of the figures to be compared with."""
+        kinds = ("birthday", "effective_date", "aep", "post_window")
+        for seed in 7, 8, 1 << 40:
+            with self.subTest(seed=seed):
+                path = self.path(f"seed-{seed}.db")
+                self.create(path, "--seed", str(seed))
+                random.seed(seed)
+                self.assertEqual(query(path, "SELECT * FROM contacts ORDER BY id"), [contact(i + 1) for i in range(CONTACTS)])
+                self.assertEqual(query(path, "SELECT * FROM email_schedules ORDER BY id"),
+                                 [schedule(i + 1, kinds[i % 4]) for i in range(4 * CONTACTS)])
+
+    def test_deleted_content_is_overwritten(self):
+        """Else what a page that was split leaves in its free space, and the deleted rows, would be there to be sent."""
+        with open(self.base, "rb") as base, open(self.changed("batchjob"), "rb") as changed:
+            old, new = base.read(), changed.read()
+        self.assertLess(old.count(b"@example.com"), 2 * CONTACTS + 20)
+        gone = query(self.base, "SELECT batch_run_id FROM email_schedules WHERE status = 'pre-scheduled' AND contact_id <= 200")
+        self.assertGreater(len(gone), 150)
+        self.assertEqual([run for (run,) in gone if run.encode() in new], [])
 
     def test_every_workload(self):
         for name, sql, expected in (
