@@ -234,8 +234,6 @@ static void finish_if_gone(struct daemon *daemon)
 {
     if (daemon->guest_count > 0 || !daemon->are_listeners_closed)
         return;
-    turn_queue_close(daemon->house.pushes);
-    turn_queue_close(daemon->house.runs);
     bell_close(daemon->bell);
     monitor_close(daemon->monitor);
     loop_watch_close(daemon->watch);
@@ -310,12 +308,14 @@ static void watch_signals(struct daemon *daemon)
 static int make_house(struct daemon *daemon, struct error *error)
 {
     daemon->bell = bell_new(&daemon->loop);
-    daemon->house.pushes = turn_queue_new(&daemon->loop);
-    daemon->house.runs = turn_queue_new(&daemon->loop);
     daemon->turn = loop_turn_new(&daemon->loop, NULL);
     daemon->accepting.on_time = accept_now;
     daemon->accepting.user = daemon;
     daemon->budget = memory_budget_new(daemon->options->max_memory);
+    if (daemon->bell != NULL) {
+        daemon->house.pushes = turn_queue_new(daemon->bell);
+        daemon->house.runs = turn_queue_new(daemon->bell);
+    }
     if (daemon->bell != NULL && daemon->budget != NULL)
         daemon->scans = scan_cache_new(daemon->bell, daemon->budget);
     if (daemon->scans != NULL)
@@ -378,6 +378,8 @@ int daemon_run(const struct daemon_options *options, struct error *error)
         uv_run(&daemon.loop, UV_RUN_DEFAULT);
     }
     uv_loop_close(&daemon.loop);
+    turn_queue_free(daemon.house.pushes);
+    turn_queue_free(daemon.house.runs);
     stream_cache_free(daemon.streams);
     scan_cache_free(daemon.scans);
     memory_budget_free(daemon.budget);

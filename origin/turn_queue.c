@@ -14,59 +14,30 @@
 
 struct turn_queue {
     uv_mutex_t mutex;
-    uv_async_t async;
+    struct bell *bell;
     struct turn_ticket *lines; /* the first ticket of each */
     uint64_t changes; /* since the queue was made; places hold as long as it stands still */
 };
 
-/* Tell one ticket whose turn has come, if there is one. Returns whether there was. */
-static int tell_next(struct turn_queue *queue)
-{
-    struct turn_ticket *ticket;
-
-    uv_mutex_lock(&queue->mutex);
-    for (ticket = queue->lines; ticket != NULL && ticket->state != TURN_GRANTED;
-         ticket = ticket->next_line)
-        ;
-    if (ticket != NULL)
-        ticket->state = TURN_IN;
-    uv_mutex_unlock(&queue->mutex);
-    if (ticket != NULL)
-        ticket->on_turn(ticket->user);
-    return ticket != NULL;
-}
-
-static void async_cb(uv_async_t *async)
-{
-    while (tell_next(async->data))
-        ;
-}
-
-struct turn_queue *turn_queue_new(struct uv_loop_s *loop)
+struct turn_queue *turn_queue_new(struct bell *bell)
 {
     struct turn_queue *queue = calloc(1, sizeof(*queue));
 
     if (queue == NULL)
         return NULL;
     uv_mutex_init(&queue->mutex);
-    uv_async_init(loop, &queue->async, async_cb);
-    queue->async.data = queue;
+    queue->bell = bell;
     queue->changes = 1;
     return queue;
 }
 
-static void closed_cb(uv_handle_t *handle)
+void turn_queue_free(struct turn_queue *queue)
 {
-    struct turn_queue *queue = handle->data;
-
+    if (queue == NULL)
+        return;
+    assert(queue->lines == NULL);
     uv_mutex_destroy(&queue->mutex);
     free(queue);
-}
-
-void turn_queue_close(struct turn_queue *queue)
-{
-    assert(queue->lines == NULL);
-    uv_close((uv_handle_t *)&queue->async, closed_cb);
 }
 
 /* Where the line at path is in the list of lines; *spot is NULL where there is none. */
@@ -107,6 +78,8 @@ int turn_queue_enter(struct turn_queue *queue, struct turn_ticket *ticket, uint6
     if (ticket->state == TURN_OUT)
         put_in_line(queue, ticket, waited_ms);
     is_in = ticket->state == TURN_IN;
+    if (is_in)
+        bell_silence(queue->bell, &ticket->bell); /* it is told here */
     uv_mutex_unlock(&queue->mutex);
     return is_in;
 }
@@ -122,12 +95,13 @@ static void take_out_of_line(struct turn_queue *queue, struct turn_ticket *ticke
         *spot = next;
     } else if (next != NULL) {
         next->next_line = ticket->next_line;
-        next->state = TURN_GRANTED;
+        next->state = TURN_IN;
         *spot = next;
-        uv_async_send(&queue->async);
+        bell_ring(queue->bell, &next->bell);
     } else {
         *spot = ticket->next_line;
     }
+    bell_silence(queue->bell, &ticket->bell);
     ticket->state = TURN_OUT;
     queue->changes++;
 }

@@ -123,8 +123,8 @@ static int open_database(struct visit *visit, const struct message_open *open, s
     database_watch_add(visit->house->databases, visit->path, DATABASE_WATCH_SEEN);
     options.may_pull = visit->entry.may_pull;
     options.may_push = visit->entry.may_push;
-    options.on_wake = visit->ticket.on_turn;
-    options.wake_user = visit->ticket.user;
+    options.on_wake = visit->ticket.bell.on_ring;
+    options.wake_user = visit->ticket.bell.user;
     visit->ticket.path = visit->path;
     visit_log_fields(visit, &fields);
     fields.event = "open";
@@ -271,8 +271,8 @@ int visit_new(struct visit **visit, const struct visit_house *house, void (*on_t
     new->house = house;
     new->book.metrics = house->metrics;
     new->book.health = house->health;
-    new->ticket.on_turn = on_turn;
-    new->ticket.user = user;
+    new->ticket.bell.on_ring = on_turn;
+    new->ticket.bell.user = user;
     *visit = new;
     return 0;
 }

@@ -13,8 +13,9 @@
 #define TICKETS 5
 
 static uv_loop_t loop;
+static struct bell *bell;
 static struct turn_queue *queue;
-static char turns[64]; /* whose on_turn came, in order */
+static char turns[64]; /* whose turns came, in order */
 
 static void on_turn(void *user)
 {
@@ -34,8 +35,8 @@ static void test_turns(void **state)
 
     (void)state;
     for (int i = 0; i < TICKETS; i++)
-        tickets[i] = (struct turn_ticket){
-            .path = i == 3 ? "/other" : "/one", .on_turn = on_turn, .user = names[i]};
+        tickets[i] = (struct turn_ticket){.path = i == 3 ? "/other" : "/one",
+                                          .bell = {.on_ring = on_turn, .user = names[i]}};
     assert_int_equal(turn_queue_enter(queue, &tickets[0], 0), 1);
     assert_int_equal(turn_queue_enter(queue, &tickets[0], 0), 1);
     assert_int_equal(turn_queue_enter(queue, &tickets[1], 0), 0);
@@ -70,7 +71,14 @@ static void test_turns(void **state)
     turn_queue_leave(queue, &tickets[4]);
     run();
     assert_string_equal(turns, "a");
+
+    /* Whoever asks before he is told is not told again. */
+    assert_int_equal(turn_queue_enter(queue, &tickets[1], 0), 0);
     turn_queue_leave(queue, &tickets[0]);
+    assert_int_equal(turn_queue_enter(queue, &tickets[1], 0), 1);
+    run();
+    assert_string_equal(turns, "");
+    turn_queue_leave(queue, &tickets[1]);
     run();
     assert_string_equal(turns, "");
 }
@@ -97,8 +105,8 @@ static void enter_crowd(void)
     order_count = 0;
     for (int i = 0; i < MANY; i++) {
         crowd[i].number = i;
-        crowd[i].ticket =
-            (struct turn_ticket){.path = "/one", .on_turn = on_crowd_turn, .user = &crowd[i]};
+        crowd[i].ticket = (struct turn_ticket){
+            .path = "/one", .bell = {.on_ring = on_crowd_turn, .user = &crowd[i]}};
         assert_int_equal(turn_queue_enter(queue, &crowd[i].ticket, 0), i == 0);
         assert_int_equal(turn_queue_place(queue, &crowd[i].ticket), i);
     }
@@ -138,7 +146,7 @@ static void test_crowd_with_deserters(void **state)
         if (i % 3 == 0)
             continue;
         turn_queue_leave(queue, &crowd[head].ticket);
-        assert_int_equal(crowd[i].ticket.state, TURN_GRANTED);
+        assert_int_equal(crowd[i].ticket.state, TURN_IN);
         assert_int_equal(turn_queue_place(queue, &crowd[i].ticket), 0);
         if (i % 4 != 0)
             run();
@@ -160,7 +168,8 @@ static void test_those_who_waited_longer(void **state)
 
     (void)state;
     for (int i = 0; i < TICKETS; i++) {
-        tickets[i] = (struct turn_ticket){.path = "/one", .on_turn = on_turn, .user = names[i]};
+        tickets[i] =
+            (struct turn_ticket){.path = "/one", .bell = {.on_ring = on_turn, .user = names[i]}};
         assert_int_equal(turn_queue_enter(queue, &tickets[i], waited[i]), i == 0);
     }
     assert_int_equal(turn_queue_place(queue, &tickets[2]), 1);
@@ -182,14 +191,16 @@ static int set_up(void **state)
 {
     (void)state;
     uv_loop_init(&loop);
-    queue = turn_queue_new(&loop);
+    bell = bell_new(&loop);
+    queue = turn_queue_new(bell);
     return queue == NULL;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    turn_queue_close(queue);
+    turn_queue_free(queue);
+    bell_close(bell);
     uv_run(&loop, UV_RUN_DEFAULT);
     return uv_loop_close(&loop);
 }
