@@ -1,9 +1,10 @@
 /*
- * twister: the random numbers that Python's module `random` draws, so that the bench's database is, row by row, the one that
- * a short Python script makes.
+ * twister: the random numbers that Python's module `random` draws, so that the bench's database is,
+ * row by row, the one that a short Python script makes.
  *
- * MT19937 (Matsumoto and Nishimura, "Mersenne Twister", ACM TOMACS 8, 1998, with the authors' init_by_array of 2002); a number below
- * a bound is drawn as random.randrange does: as many bits as the bound has, again and again until they are below it.
+ * MT19937 (Matsumoto and Nishimura, "Mersenne Twister", ACM TOMACS 8, 1998, with the authors'
+ * init_by_array of 2002); a number below a bound is drawn as random.randrange does: as many bits as
+ * the bound has, again and again until they are below it.
  */
 #ifndef LOCKSTEP_BENCH_TWISTER_H
 #define LOCKSTEP_BENCH_TWISTER_H
