@@ -78,8 +78,10 @@ def mirror(release):
 
 
 class Builder:
-    def __init__(self, folder):
-        self.folder = folder
+    """Follows a Dockerfile. is_built: the roots below the folder are as it would make them, and stay as they are."""
+
+    def __init__(self, folder, is_built):
+        self.folder, self.is_built = folder, is_built
         self.stages = {}
 
     def base(self, image):
@@ -97,13 +99,13 @@ class Builder:
     def start_stage(self, rest):
         image, _, name = rest.partition(" AS ")
         parent = self.stages.get(image)
-        root = os.path.join(self.folder, "stage-" + name)
-        if os.path.exists(root):
-            shutil.rmtree(root)
-        run("cp", "-a", "--reflink=auto", parent.root if parent else self.base(image), root)
-        stage = self.stages[name] = Stage(root)
+        stage = self.stages[name] = Stage(os.path.join(self.folder, "stage-" + name))
         if parent:
             stage.folder, stage.entrypoint, stage.command = parent.folder, parent.entrypoint, parent.command
+        if not self.is_built:
+            if os.path.exists(stage.root):
+                shutil.rmtree(stage.root)
+            run("cp", "-a", "--reflink=auto", parent.root if parent else self.base(image), stage.root)
         return stage
 
     def copy(self, stage, rest):
@@ -121,6 +123,21 @@ class Builder:
             else:
                 run("sh", "-c", f"cp -a {source.rstrip('/')}/{name.lstrip('/')} {shlex.quote(stage.path(target))}")
 
+    def change_root(self, stage, word, rest):
+        if word == "WORKDIR":
+            os.makedirs(stage.path("."), exist_ok=True)
+        elif word == "VOLUME":
+            os.makedirs(stage.path(rest), exist_ok=True)
+        elif word == "COPY":
+            self.copy(stage, rest)
+        elif word == "RUN":
+            stage.mount()
+            try:
+                if stage.chroot(["sh", "-c", rest]).wait() != 0:
+                    raise SystemExit(f"images.py: this step failed: RUN {rest}")
+            finally:
+                stage.unmount()
+
     def build(self, path):
         stage = None
         for word, rest in instructions(path):
@@ -129,24 +146,14 @@ class Builder:
                 stage = self.start_stage(rest)
             elif word == "WORKDIR":
                 stage.folder = rest
-                os.makedirs(stage.path("."), exist_ok=True)
-            elif word == "COPY":
-                self.copy(stage, rest)
-            elif word == "RUN":
-                stage.mount()
-                try:
-                    if stage.chroot(["sh", "-c", rest]).wait() != 0:
-                        raise SystemExit(f"images.py: this step failed: RUN {rest}")
-                finally:
-                    stage.unmount()
             elif word == "ENTRYPOINT":
                 stage.entrypoint = json.loads(rest)
             elif word == "CMD":
                 stage.command = json.loads(rest)
-            elif word == "VOLUME":
-                os.makedirs(stage.path(rest), exist_ok=True)
-            elif word != "EXPOSE":
+            elif word not in ("COPY", "RUN", "VOLUME", "EXPOSE"):
                 raise SystemExit(f"images.py: {word} is not known here")
+            if not self.is_built:
+                self.change_root(stage, word, rest)
 
 
 def fly_environment(folder):
@@ -238,17 +245,8 @@ def main():
     folder = os.path.abspath(options.keep) if options.keep else tempfile.mkdtemp(prefix="lockstep-images-")
     os.makedirs(folder, exist_ok=True)
     try:
-        builder = Builder(folder)
-        path = os.path.join(SOURCE, "deploy", "Dockerfile")
-        if options.built:
-            for word, rest in instructions(path):
-                if word == "FROM":
-                    name = rest.split(" AS ")[1]
-                    stage = builder.stages[name] = Stage(os.path.join(folder, "stage-" + name))
-                elif word in ("ENTRYPOINT", "CMD"):
-                    setattr(stage, word.lower().replace("cmd", "command"), json.loads(rest))
-        else:
-            builder.build(path)
+        builder = Builder(folder, options.built)
+        builder.build(os.path.join(SOURCE, "deploy", "Dockerfile"))
         for name in ("origin", "job"):
             builder.stages[name].mount()
         try:
