@@ -1,7 +1,7 @@
 # The SQLite that Lockstep is linked with, as the target lockstep_sqlite.
 #
-# Lockstep reads and writes pages through sqlite_dbpage, and trusts a checkpoint that races a writer. Debian's
-# library is built without that table; truncation through it needs 3.47; every version before 3.51.3 has the
+# Lockstep reads and writes pages through sqlite_dbpage, asks dbstat whose they are, and trusts a checkpoint that races a
+# writer. Debian's library is built without the first; truncation through it needs 3.47; every version before 3.51.3 has the
 # WAL-reset bug, and 3.52.0 was withdrawn. So, in this order:
 #   1. the directory with an amalgamation (sqlite3.c, sqlite3.h) that LOCKSTEP_SQLITE_DIR names;
 #   2. a system library that a run at configure time shows to be good;
@@ -60,18 +60,20 @@ endif()
 message(STATUS "SQLite: built from ${sqlite_dir}")
 add_library(lockstep_sqlite STATIC ${sqlite_dir}/sqlite3.c)
 target_include_directories(lockstep_sqlite SYSTEM PUBLIC ${sqlite_dir})
+set(sqlite_tables SQLITE_ENABLE_DBPAGE_VTAB SQLITE_ENABLE_DBSTAT_VTAB)
 # FTS5 and R-tree are there so that databases that use them can be opened whole (a change of page size runs VACUUM).
 target_compile_definitions(lockstep_sqlite PRIVATE
-    SQLITE_ENABLE_DBPAGE_VTAB SQLITE_ENABLE_DBSTAT_VTAB SQLITE_ENABLE_FTS3 SQLITE_ENABLE_FTS4 SQLITE_ENABLE_FTS5
+    ${sqlite_tables} SQLITE_ENABLE_FTS3 SQLITE_ENABLE_FTS4 SQLITE_ENABLE_FTS5
     SQLITE_ENABLE_RTREE SQLITE_ENABLE_GEOPOLY SQLITE_ENABLE_MATH_FUNCTIONS
     SQLITE_THREADSAFE=2 SQLITE_DEFAULT_MEMSTATUS=0 SQLITE_DQS=0 SQLITE_OMIT_LOAD_EXTENSION SQLITE_USE_URI=0)
 # UBSan is for our code: in SQLite's it finds nothing and triples the longest compile there is.
 target_compile_options(lockstep_sqlite PRIVATE -w -fno-sanitize=undefined)
 target_link_libraries(lockstep_sqlite PUBLIC Threads::Threads m)
 if(LOCKSTEP_SQLITE_DIR)
+    list(TRANSFORM sqlite_tables PREPEND -D)
     try_run(SQLITE_CHECK_RAN SQLITE_CHECK_BUILT ${CMAKE_BINARY_DIR}/sqlite_check
         SOURCES ${sqlite_check_source} ${sqlite_dir}/sqlite3.c
-        COMPILE_DEFINITIONS -DSQLITE_ENABLE_DBPAGE_VTAB -DSQLITE_OMIT_LOAD_EXTENSION
+        COMPILE_DEFINITIONS ${sqlite_tables} -DSQLITE_OMIT_LOAD_EXTENSION
         CMAKE_FLAGS -DINCLUDE_DIRECTORIES=${sqlite_dir}
         LINK_LIBRARIES Threads::Threads m RUN_OUTPUT_VARIABLE sqlite_check_output)
     if(NOT SQLITE_CHECK_BUILT OR NOT SQLITE_CHECK_RAN EQUAL 0)

@@ -18,14 +18,25 @@ int main(void)
         printf("it was built without thread safety\n");
         return 1;
     }
+    if (sqlite3_open(":memory:", &db) != SQLITE_OK) {
+        printf("it cannot open a database: %s\n", sqlite3_errmsg(db));
+        return 1;
+    }
     /* Grow by one page through sqlite_dbpage, then cut it off again: what a sync does. */
-    if (sqlite3_open(":memory:", &db) != SQLITE_OK ||
-        sqlite3_exec(db,
+    if (sqlite3_exec(db,
                      "CREATE TABLE t(x);"
                      "INSERT INTO sqlite_dbpage(pgno, data) VALUES(3, zeroblob(4096));"
                      "INSERT INTO sqlite_dbpage(pgno, data) VALUES(3, NULL);",
                      NULL, NULL, NULL) != SQLITE_OK) {
         printf("sqlite_dbpage cannot be written: %s\n", sqlite3_errmsg(db));
+        return 1;
+    }
+    /* Ask which table each page belongs to: what `lockstep diff` does. */
+    if (sqlite3_exec(db,
+                     "CREATE VIRTUAL TABLE temp.tree USING dbstat(main);"
+                     "SELECT name, pageno FROM temp.tree;",
+                     NULL, NULL, NULL) != SQLITE_OK) {
+        printf("dbstat cannot be read: %s\n", sqlite3_errmsg(db));
         return 1;
     }
     sqlite3_close(db);
