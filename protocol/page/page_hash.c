@@ -5,7 +5,11 @@
 #include <string.h>
 
 #include <openssl/evp.h>
+#ifdef LOCKSTEP_XXHASH_DISPATCHES
+#include <xxh_x86dispatch.h> /* the functions of xxhash.h, each in the fastest form for this processor */
+#else
 #include <xxhash.h>
+#endif
 
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
