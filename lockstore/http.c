@@ -15,13 +15,42 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#define CURL_DISABLE_TYPECHECK /* those checks are macros that call the functions by name */
 #include <curl/curl.h>
 #include <uv.h>
 
 #include "lockstore/secret.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/clock.h"
+#include "protocol/base/late_library.h"
 #include "protocol/base/log.h"
+
+/* libcurl's functions, which are there once a client was made. */
+/* clang-format off */
+#define CALLS(X) \
+    X(curl_easy_cleanup) \
+    X(curl_easy_getinfo) \
+    X(curl_easy_init) \
+    X(curl_easy_setopt) \
+    X(curl_easy_strerror) \
+    X(curl_getdate) \
+    X(curl_global_cleanup) \
+    X(curl_global_init_mem) \
+    X(curl_multi_add_handle) \
+    X(curl_multi_assign) \
+    X(curl_multi_cleanup) \
+    X(curl_multi_info_read) \
+    X(curl_multi_init) \
+    X(curl_multi_remove_handle) \
+    X(curl_multi_setopt) \
+    X(curl_multi_socket_action) \
+    X(curl_slist_append) \
+    X(curl_slist_free_all)
+/* clang-format on */
+static struct {
+    CALLS(LATE_FUNCTION)
+} lib;
+static const struct late_symbol symbols[] = {CALLS(LATE_SYMBOL){NULL, NULL}};
 
 struct http_client {
     uv_loop_t *loop;
@@ -70,22 +99,25 @@ static void timer_closed_cb(uv_handle_t *handle);
 int http_client_new(struct http_client **out, struct uv_loop_s *loop, struct error *error)
 {
     struct http_client *client;
+    int rc = late_library_load("libcurl.so.4", symbols, error);
 
+    if (rc != 0)
+        return rc;
     /* Counted by libcurl itself; http_client_close gives it back. */
-    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_heap_free, secret_heap_realloc,
-                             strdup, calloc) != CURLE_OK)
+    if (lib.curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_heap_free, secret_heap_realloc,
+                                 strdup, calloc) != CURLE_OK)
         return error_set(error, ERR_INTERNAL, "starting libcurl failed");
     client = calloc(1, sizeof(*client));
-    if (client == NULL || (client->multi = curl_multi_init()) == NULL) {
+    if (client == NULL || (client->multi = lib.curl_multi_init()) == NULL) {
         free(client);
-        curl_global_cleanup();
+        lib.curl_global_cleanup();
         return error_set(error, ERR_INTERNAL, "out of memory for an HTTP client");
     }
     client->loop = loop;
     if (set_up_multi(client) != 0) {
-        curl_multi_cleanup(client->multi);
+        lib.curl_multi_cleanup(client->multi);
         free(client);
-        curl_global_cleanup();
+        lib.curl_global_cleanup();
         return error_set(error, ERR_INTERNAL, "setting up libcurl failed");
     }
     uv_timer_init(loop, &client->timer);
@@ -107,9 +139,9 @@ int http_start(struct http_client *client, const struct http_request *request, h
     buffer_init(&call->request_body, request->body_len);
     buffer_init(&call->body, request->body_max + 1);
     if (set_up_call(call, request) != 0 ||
-        curl_multi_add_handle(client->multi, call->easy) != CURLM_OK) {
+        lib.curl_multi_add_handle(client->multi, call->easy) != CURLM_OK) {
         if (call->easy != NULL)
-            curl_easy_cleanup(call->easy);
+            lib.curl_easy_cleanup(call->easy);
         call->easy = NULL;
         free_call(call);
         return error_set(error, ERR_INTERNAL, "setting up an HTTP request failed");
@@ -129,8 +161,8 @@ static void detach_call(struct http_call *call)
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
-    curl_multi_remove_handle(call->client->multi, call->easy);
-    curl_easy_cleanup(call->easy);
+    lib.curl_multi_remove_handle(call->client->multi, call->easy);
+    lib.curl_easy_cleanup(call->easy);
     call->easy = NULL;
 }
 
@@ -144,7 +176,7 @@ static void free_call(struct http_call *call)
 {
     for (struct curl_slist *header = call->headers; header != NULL; header = header->next)
         explicit_bzero(header->data, strlen(header->data));
-    curl_slist_free_all(call->headers);
+    lib.curl_slist_free_all(call->headers);
     buffer_wipe(&call->request_body);
     buffer_wipe(&call->body);
     free(call);
@@ -157,7 +189,7 @@ void http_client_close(struct http_client *client, void (*closed)(void *arg), vo
     client->closed_arg = arg;
     while (client->calls != NULL)
         http_abort(client->calls);
-    curl_multi_cleanup(client->multi);
+    lib.curl_multi_cleanup(client->multi);
     client->multi = NULL;
     while (client->watches != NULL)
         close_watch(client->watches);
@@ -173,7 +205,7 @@ static void handle_closed(struct http_client *client)
     if (client->open_handles > 0)
         return;
     free(client);
-    curl_global_cleanup();
+    lib.curl_global_cleanup();
     closed(arg);
 }
 
@@ -189,7 +221,7 @@ static void timer_cb(uv_timer_t *timer)
     struct http_client *client = timer->data;
     int running;
 
-    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    lib.curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     drain(client);
 }
 
@@ -216,7 +248,7 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(client->multi, watch->fd, flags, &running);
+    lib.curl_multi_socket_action(client->multi, watch->fd, flags, &running);
     drain(client);
 }
 
@@ -270,14 +302,14 @@ static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     if (what == CURL_POLL_REMOVE) {
         if (watch != NULL)
             close_watch(watch);
-        curl_multi_assign(client->multi, fd, NULL);
+        lib.curl_multi_assign(client->multi, fd, NULL);
         return 0;
     }
     if (watch == NULL) {
         watch = open_watch(client, fd);
         if (watch == NULL)
             return -1;
-        curl_multi_assign(client->multi, fd, watch);
+        lib.curl_multi_assign(client->multi, fd, watch);
     }
     if (what & CURL_POLL_IN)
         events |= UV_READABLE;
@@ -290,10 +322,11 @@ static int set_up_multi(struct http_client *client)
 {
     CURLM *multi = client->multi;
 
-    return curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish) == CURLM_OK &&
-                   curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK &&
-                   curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wish) == CURLM_OK &&
-                   curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client) == CURLM_OK
+    return lib.curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish) == CURLM_OK &&
+                   lib.curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK &&
+                   lib.curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wish) ==
+                       CURLM_OK &&
+                   lib.curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client) == CURLM_OK
                ? 0
                : -1;
 }
@@ -361,7 +394,7 @@ static uint32_t parse_retry_after(const char *text, int64_t date)
     long long seconds = strtoll(text, &end, 10);
 
     if (end == text || *end != '\0') {
-        int64_t moment = curl_getdate(text, NULL);
+        int64_t moment = lib.curl_getdate(text, NULL);
 
         seconds = moment < 0 ? 0 : moment - (date >= 0 ? date : clock_wall_seconds());
     }
@@ -410,9 +443,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     else if (IS("server"))
         memcpy(answer->server, value, sizeof(value));
     else if (IS("date"))
-        answer->date = curl_getdate(value, NULL);
+        answer->date = lib.curl_getdate(value, NULL);
     else if (IS("last-modified"))
-        answer->last_modified = curl_getdate(value, NULL);
+        answer->last_modified = lib.curl_getdate(value, NULL);
     else if (IS("retry-after"))
         answer->retry_after_ms = parse_retry_after(value, answer->date);
 #undef IS
@@ -421,7 +454,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 
 static int add_header(struct http_call *call, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(call->headers, line);
+    struct curl_slist *longer = lib.curl_slist_append(call->headers, line);
 
     if (longer == NULL)
         return -1;
@@ -431,7 +464,7 @@ static int add_header(struct http_call *call, const char *line)
 
 static int set_up_call(struct http_call *call, const struct http_request *request)
 {
-    CURL *easy = call->easy = curl_easy_init();
+    CURL *easy = call->easy = lib.curl_easy_init();
     int failed = 0;
 
     call->only_once = strcmp(request->method, "GET") != 0;
@@ -442,7 +475,7 @@ static int set_up_call(struct http_call *call, const struct http_request *reques
         failed |= add_header(call, request->headers[i]);
     failed |= add_header(call, "Expect:"); /* no round trip to ask whether the body may come */
     failed |= add_header(call, "Accept:");
-#define SET(option, value) failed |= curl_easy_setopt(easy, CURLOPT_##option, value) != CURLE_OK
+#define SET(option, value) failed |= lib.curl_easy_setopt(easy, CURLOPT_##option, value) != CURLE_OK
     SET(PRIVATE, call);
     SET(URL, request->url);
     SET(PATH_AS_IS, 1L); /* "//" and "/../" are parts of keys */
@@ -489,13 +522,13 @@ static void drain(struct http_client *client)
     CURLMsg *message;
     int left;
 
-    while (!client->closing && (message = curl_multi_info_read(client->multi, &left)) != NULL) {
+    while (!client->closing && (message = lib.curl_multi_info_read(client->multi, &left)) != NULL) {
         struct http_call *call;
         CURLcode result = message->data.result;
 
         if (message->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+        lib.curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
         read_outcome(call, result);
         detach_call(call);
         call->done(call->arg, &call->answer);
@@ -532,14 +565,14 @@ static enum http_reach reach_of(CURLcode result)
 static void read_outcome(struct http_call *call, CURLcode result)
 {
     struct http_answer *answer = &call->answer;
-    const char *why = call->curl_text[0] != '\0' ? call->curl_text : curl_easy_strerror(result);
+    const char *why = call->curl_text[0] != '\0' ? call->curl_text : lib.curl_easy_strerror(result);
     char clean[CURL_ERROR_SIZE];
     uint8_t *end;
     long status = 0;
     long sent = 0;
 
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    lib.curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    lib.curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
     answer->status = (int)status;
     answer->reach = call->too_long ? HTTP_CUT : reach_of(result);
     /* Bytes that are no HTTP are an "unsupported protocol" too, and a refused connection may be

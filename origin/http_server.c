@@ -16,7 +16,27 @@
 #include "origin/socket_address.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/error.h"
+#include "protocol/base/late_library.h"
 #include "protocol/base/limits.h"
+
+/* libmicrohttpd's functions, which are there once a server was started. */
+/* clang-format off */
+#define CALLS(X) \
+    X(MHD_add_response_header) \
+    X(MHD_create_response_from_buffer) \
+    X(MHD_destroy_response) \
+    X(MHD_get_connection_info) \
+    X(MHD_get_daemon_info) \
+    X(MHD_get_timeout) \
+    X(MHD_queue_response) \
+    X(MHD_run) \
+    X(MHD_start_daemon) \
+    X(MHD_stop_daemon)
+/* clang-format on */
+static struct {
+    CALLS(LATE_FUNCTION)
+} lib;
+static const struct late_symbol symbols[] = {CALLS(LATE_SYMBOL){NULL, NULL}};
 
 #define BACKLOG 64
 /* How often the thread looks at the clock while connections are open. */
@@ -53,18 +73,18 @@ static enum MHD_Result respond(struct MHD_Connection *connection, struct http_an
     size_t len;
     uint8_t *body = buffer_detach(&answer->body, &len);
 
-    response = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
+    response = lib.MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         free(body);
         return MHD_NO;
     }
-    MHD_add_response_header(response, "Content-Type", answer->content_type);
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    MHD_add_response_header(response, "Connection", "close");
+    lib.MHD_add_response_header(response, "Content-Type", answer->content_type);
+    lib.MHD_add_response_header(response, "Cache-Control", "no-store");
+    lib.MHD_add_response_header(response, "Connection", "close");
     if (answer->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, "Allow", "GET, HEAD");
-    result = MHD_queue_response(connection, answer->status, response);
-    MHD_destroy_response(response);
+        lib.MHD_add_response_header(response, "Allow", "GET, HEAD");
+    result = lib.MHD_queue_response(connection, answer->status, response);
+    lib.MHD_destroy_response(response);
     return result;
 }
 
@@ -116,7 +136,7 @@ static void connection_cb(void *user, struct MHD_Connection *handle, void **cont
             return;
         connection->since = clock_monotonic_ms();
         connection->fd =
-            MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+            lib.MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         while (*spot != NULL)
             spot = &(*spot)->next;
         *spot = connection;
@@ -155,7 +175,7 @@ static int wait_time(const struct http_server *server)
     MHD_UNSIGNED_LONG_LONG library_ms;
     int ms = server->count > 0 ? SWEEP_MS : -1;
 
-    if (MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
+    if (lib.MHD_get_timeout(server->daemon, &library_ms) == MHD_YES &&
         (ms < 0 || library_ms < (unsigned)ms))
         ms = (int)(library_ms < 60000 ? library_ms : 60000);
     return ms;
@@ -170,7 +190,7 @@ static void *thread_main(void *user)
     while (fds[1].revents == 0) {
         if (poll(fds, 2, wait_time(server)) < 0 && errno != EINTR)
             break;
-        MHD_run(server->daemon);
+        lib.MHD_run(server->daemon);
         sweep(server);
     }
     return NULL;
@@ -233,12 +253,16 @@ static void log_cb(void *user, const char *format, va_list args)
 
 static int start(struct http_server *server, struct error *error)
 {
-    int fd = listen_at(server->options.address, error);
     const union MHD_DaemonInfo *info;
+    int fd, rc;
 
+    rc = late_library_load("libmicrohttpd.so.12", symbols, error);
+    if (rc != 0)
+        return rc;
+    fd = listen_at(server->options.address, error);
     if (fd < 0)
         return error->code;
-    server->daemon = MHD_start_daemon(
+    server->daemon = lib.MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, request_cb, server,
         MHD_OPTION_EXTERNAL_LOGGER, log_cb, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, LIMIT_HTTP_SERVER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -248,7 +272,7 @@ static int start(struct http_server *server, struct error *error)
         close(fd);
         return error_set(error, ERR_INTERNAL, "--http: libmicrohttpd did not start");
     }
-    info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    info = lib.MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL || info->epoll_fd < 0)
         return error_set(error, ERR_INTERNAL, "--http: this libmicrohttpd has no epoll");
     server->epoll_fd = info->epoll_fd;
@@ -288,7 +312,7 @@ void http_server_free(struct http_server *server)
         pthread_join(server->thread, NULL);
     }
     if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon);
+        lib.MHD_stop_daemon(server->daemon);
     if (server->stop_fd >= 0)
         close(server->stop_fd);
     free(server);
