@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/run_writer.h"
 
 struct kept_base {
     int fd;
     uint32_t page_size;
+    struct run_writer writer;
 };
 
 int kept_base_read_mode(const char *text, enum kept_base_mode *mode, struct error *error)
@@ -49,6 +51,7 @@ void kept_base_open(struct kept_base **base, const char *real_path, uint32_t pag
         new->page_size = page_size;
         new->fd = open(path, O_RDWR | O_CLOEXEC);
         if (new->fd >= 0) {
+            run_writer_init(&new->writer, new->fd, "the kept base", 0);
             *base = new;
             new = NULL;
         }
@@ -61,6 +64,8 @@ void kept_base_free(struct kept_base *base)
 {
     if (base == NULL)
         return;
+    run_writer_flush(&base->writer, NULL);
+    run_writer_release(&base->writer);
     close(base->fd);
     free(base);
 }
@@ -69,20 +74,19 @@ int kept_base_read_page(struct kept_base *base, uint32_t pgno, uint8_t *page)
 {
     off_t offset = (off_t)(pgno - 1) * base->page_size;
 
+    run_writer_flush(&base->writer, NULL);
     return pread(base->fd, page, base->page_size, offset) == (ssize_t)base->page_size;
 }
 
 void kept_base_write_page(struct kept_base *base, uint32_t pgno, const uint8_t *page)
 {
-    off_t offset = (off_t)(pgno - 1) * base->page_size;
-
     /* What was not written whole has the wrong hash, which is all that a failure means here. */
-    if (pwrite(base->fd, page, base->page_size, offset) != (ssize_t)base->page_size)
-        return;
+    run_writer_put(&base->writer, (uint64_t)(pgno - 1) * base->page_size, page, base->page_size, NULL);
 }
 
 void kept_base_truncate(struct kept_base *base, uint32_t page_count)
 {
+    run_writer_flush(&base->writer, NULL);
     if (ftruncate(base->fd, (off_t)page_count * base->page_size) != 0)
         return;
 }
@@ -93,7 +97,7 @@ static int has_room(int fd, uint64_t size)
 {
     struct statvfs room;
 
-    return fstatvfs(fd, &room) == 0 && (uint64_t)room.f_bavail * room.f_frsize >= 2 * size;
+    return fstatvfs(fd, &room) == 0 && (uint64_t)room.f_bavail * room.f_frsize >= size;
 }
 
 static int copy_bytes(int from, int to, uint64_t size)
@@ -121,7 +125,7 @@ static int fill(int from, int to, enum kept_base_mode mode, struct error *error)
         return 0;
     if (mode == KEPT_BASE_REFLINK)
         return error_set_errno(error, ERR_IO, errno, "--base reflink: keeping the base by a reflink");
-    if (!has_room(to, (uint64_t)status.st_size))
+    if (!has_room(to, 2 * (uint64_t)status.st_size))
         return error_set(error, ERR_DISK_FULL, "--base copy: less than twice the database's size is free");
     if (copy_bytes(from, to, (uint64_t)status.st_size) != 0)
         return error_set_errno(error, ERR_IO, errno, "keeping the base by a copy");
@@ -153,6 +157,41 @@ static int make(const char *real_path, const char *path, const char *temporary, 
     return rc;
 }
 
+/* Let the base that was written together with the database have its name. 0 where there is none, or not all of it. */
+static int adopt(const char *real_path, const char *path, const char *temporary)
+{
+    struct stat database, written;
+
+    return stat(real_path, &database) == 0 && lstat(temporary, &written) == 0 && S_ISREG(written.st_mode) &&
+           written.st_size == database.st_size && chmod(temporary, database.st_mode & 0666) == 0 && rename(temporary, path) == 0;
+}
+
+int kept_base_begin(const char *real_path, int from, enum kept_base_mode mode, uint64_t size)
+{
+    char *temporary = base_path(real_path, ".tmp");
+    int fd = -1;
+
+    if (temporary != NULL && (mode == KEPT_BASE_AUTO || mode == KEPT_BASE_COPY))
+        fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Where there are reflinks, the whole costs nothing later. The database itself is still to be written as well. */
+    if (fd >= 0 && ((mode == KEPT_BASE_AUTO && ioctl(fd, FICLONE, from) == 0) || !has_room(fd, 3 * size))) {
+        unlink(temporary);
+        close(fd);
+        fd = -1;
+    }
+    free(temporary);
+    return fd;
+}
+
+void kept_base_abandon(const char *real_path)
+{
+    char *temporary = base_path(real_path, ".tmp");
+
+    if (temporary != NULL)
+        unlink(temporary);
+    free(temporary);
+}
+
 int kept_base_make(const char *real_path, enum kept_base_mode mode, struct error *error)
 {
     char *path = base_path(real_path, "");
@@ -163,7 +202,7 @@ int kept_base_make(const char *real_path, enum kept_base_mode mode, struct error
         rc = error_set(error, ERR_INTERNAL, "out of memory");
     else if (mode == KEPT_BASE_NONE)
         unlink(path);
-    else if (access(path, F_OK) != 0)
+    else if (!adopt(real_path, path, temporary) && access(path, F_OK) != 0)
         rc = make(real_path, path, temporary, mode, error);
     free(path);
     free(temporary);

@@ -18,6 +18,7 @@
 #include "protocol/base/log.h"
 #include "protocol/base/random.h"
 #include "protocol/page/arrivals.h"
+#include "protocol/page/first_copy.h"
 #include "protocol/sync/description.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
@@ -40,6 +41,7 @@ struct pull {
     struct message_hello hello;
     uint8_t seed[LINEAGE_SIZE];
     struct receiver *receiver;
+    int began_base;          /* the kept base is written together with the first copy */
     int has_applied;         /* its pages are committed */
     struct description *description; /* COUNTING; NULL where nothing is to be described */
     struct sync_result result;
@@ -243,6 +245,22 @@ static int hear_counting(struct pull *pull, const struct message *message, struc
 
 /* ---- the answer to HELLO, if it is to be done ---- */
 
+/* A first copy that starts with nothing: its base can be written at the same time. */
+static void begin_base(struct pull *pull)
+{
+    const struct geometry *geometry = &pull->hello.geometry;
+    struct first_copy *partial = pull->copy->partial;
+    int fd;
+
+    if (pull->copy->index.page_count > 0)
+        return;
+    fd = kept_base_begin(pull->copy->real_path, first_copy_descriptor(partial), pull->options.base,
+                         (uint64_t)geometry->page_count * geometry->page_size);
+    pull->began_base = fd >= 0;
+    if (fd >= 0)
+        first_copy_take_twin(partial, fd);
+}
+
 static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
@@ -257,6 +275,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
         rc = local_copy_open_partial(copy, pull->hello.geometry.page_size, 1, error);
         if (rc != 0)
             return rc;
+        begin_base(pull);
     }
     random_bytes(pull->seed, sizeof(pull->seed));
     request->geometry = copy->geometry;
@@ -467,6 +486,8 @@ void pull_free(struct pull *pull)
 {
     if (pull == NULL)
         return;
+    if (pull->began_base && !pull->has_applied)
+        kept_base_abandon(pull->copy->real_path);
     receiver_free(pull->receiver);
     description_free(pull->description);
     explicit_bzero(&pull->hello, sizeof(pull->hello));

@@ -13,6 +13,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
+#include "protocol/page/run_writer.h"
 
 /* Where SQLite's locks are in a database file, and where an open connection's lock is in its -shm
  * file. */
@@ -28,7 +29,8 @@ struct first_copy {
     char *target;        /* where it shall stand: an absolute path, no link */
     char *partial;       /* its path until then */
     uint32_t page_size;  /* 0 until the first page is known */
-    uint32_t page_count; /* pages that are there, whole */
+    uint32_t page_count; /* pages that are there, whole, or held by the writer */
+    struct run_writer writer;
 };
 
 static int out_of_memory(struct error *error)
@@ -160,6 +162,7 @@ int first_copy_open(struct first_copy **out, const char *target, struct error *e
         close(copy->fd); /* not ours: it stays, whatever is in it */
         copy->fd = -1;
     }
+    run_writer_init(&copy->writer, copy->fd, copy->partial, 1);
     if (rc == 0)
         rc = read_header(copy, error);
     if (rc != 0)
@@ -174,10 +177,12 @@ void first_copy_free(struct first_copy *copy)
     if (copy == NULL)
         return;
     if (copy->fd >= 0) {
+        run_writer_flush(&copy->writer, NULL);
         if (copy->page_count == 0)
             unlink(copy->partial);
         close(copy->fd);
     }
+    run_writer_release(&copy->writer);
     free(copy->partial);
     free(copy->target);
     free(copy);
@@ -210,7 +215,9 @@ int first_copy_scan(struct first_copy *copy, const struct page_hasher *hasher,
     int rc;
 
     page_index_release(index);
-    rc = page_index_resize(index, copy->page_count, error);
+    rc = run_writer_flush(&copy->writer, error);
+    if (rc == 0)
+        rc = page_index_resize(index, copy->page_count, error);
     if (rc != 0 || copy->page_count == 0)
         return rc;
     index->page_size = copy->page_size;
@@ -239,12 +246,27 @@ out:
     return rc;
 }
 
+int first_copy_descriptor(const struct first_copy *copy)
+{
+    return copy->fd;
+}
+
+void first_copy_take_twin(struct first_copy *copy, int fd)
+{
+    run_writer_take_twin(&copy->writer, fd);
+}
+
 int first_copy_read_page(struct first_copy *copy, uint32_t pgno, uint8_t *page, struct error *error)
 {
+    int rc;
+
     if (pgno == 0 || pgno > copy->page_count)
         return error_set(error, ERR_PROTOCOL, "reading %s: there is no page %u among its %u",
                          copy->partial, pgno, copy->page_count);
-    return read_at(copy, (uint64_t)(pgno - 1) * copy->page_size, page, copy->page_size, error);
+    rc = run_writer_flush(&copy->writer, error);
+    return rc != 0 ? rc
+                   : read_at(copy, (uint64_t)(pgno - 1) * copy->page_size, page, copy->page_size,
+                             error);
 }
 
 /* Begin anew, with another page size. */
@@ -255,6 +277,7 @@ static int restart(struct first_copy *copy, uint32_t pgno, uint32_t page_size, s
         return error_set(error, ERR_PROTOCOL,
                          "writing %s: it cannot begin with page %u, of %u bytes", copy->partial,
                          pgno, page_size);
+    run_writer_drop(&copy->writer);
     if (ftruncate(copy->fd, 0) != 0)
         return error_set_errno(error, ERR_IO, errno, "emptying %s", copy->partial);
     copy->page_size = page_size;
@@ -265,8 +288,6 @@ static int restart(struct first_copy *copy, uint32_t pgno, uint32_t page_size, s
 int first_copy_write_page(struct first_copy *copy, uint32_t pgno, const uint8_t *page,
                           uint32_t page_size, struct error *error)
 {
-    uint64_t at = (uint64_t)(pgno - 1) * page_size;
-    size_t left = page_size;
     int rc;
 
     if (page_size != copy->page_size && (rc = restart(copy, pgno, page_size, error)) != 0)
@@ -276,21 +297,10 @@ int first_copy_write_page(struct first_copy *copy, uint32_t pgno, const uint8_t 
     if (pgno == 0 || pgno > LIMIT_PAGE_COUNT)
         return error_set(error, ERR_PROTOCOL, "writing %s: there can be no page %u", copy->partial,
                          pgno);
-    while (left > 0) {
-        ssize_t wrote = pwrite(copy->fd, page, left, (off_t)at);
-
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return error_set_errno(error, ERR_IO, wrote == 0 ? ENOSPC : errno, "writing %s",
-                                   copy->partial);
-        page += wrote;
-        at += (uint64_t)wrote;
-        left -= (size_t)wrote;
-    }
-    if (pgno > copy->page_count)
+    rc = run_writer_put(&copy->writer, (uint64_t)(pgno - 1) * page_size, page, page_size, error);
+    if (rc == 0 && pgno > copy->page_count)
         copy->page_count = pgno;
-    return 0;
+    return rc;
 }
 
 /* ---- finishing ---- */
@@ -477,7 +487,9 @@ int first_copy_finish(struct first_copy *copy, uint32_t page_count, struct error
     int rc;
 
     assert(copy->fd >= 0);
-    rc = check_header(copy, page_count, error);
+    rc = run_writer_flush(&copy->writer, error);
+    if (rc == 0)
+        rc = check_header(copy, page_count, error);
     if (rc != 0)
         return rc;
     if (ftruncate(copy->fd, (off_t)page_count * copy->page_size) != 0)

@@ -1,7 +1,7 @@
 /*
  * first_copy: a database file that comes into being page by page, beside the place where it shall stand.
  *
- * The pages go to `<target>.lockstep-partial`, which nobody else reads, and so by plain writes. Only when all are there
+ * The pages go to `<target>.lockstep-partial`, which nobody else reads, and so by plain writes of many (run_writer.h). Only when all are there
  * and proven is it renamed onto the target, which must still be missing or have no bytes. A partial that was left
  * behind by a link that broke is where the next attempt starts: its pages are hashed like those of a database.
  *
@@ -36,11 +36,17 @@ void first_copy_free(struct first_copy *copy);
 int first_copy_scan(struct first_copy *copy, const struct page_hasher *hasher, struct page_index *index,
                     struct error *error);
 
+/* The partial's, for those who ask the file system something about it; it stays the copy's. */
+int first_copy_descriptor(const struct first_copy *copy);
+
+/* Let the file at fd, which the copy closes, get the pages that are written from now on as well. It is emptied should that fail. */
+void first_copy_take_twin(struct first_copy *copy, int fd);
+
 /* Copy page pgno to page (page_size bytes). ERR_PROTOCOL where the partial has no such page. */
 int first_copy_read_page(struct first_copy *copy, uint32_t pgno, uint8_t *page, struct error *error);
 
 /*
- * Write page pgno. The first page of a new page size, which must be page 1, drops what the partial held. Page 1 goes as it is, its
+ * Write page pgno, by and by. The first page of a new page size, which must be page 1, drops what the partial held. Page 1 goes as it is, its
  * volatile bytes included, so the copy has the sender's journal mode. Errors: ERR_DISK_FULL, ERR_IO, ERR_PROTOCOL.
  */
 int first_copy_write_page(struct first_copy *copy, uint32_t pgno, const uint8_t *page, uint32_t page_size,

@@ -17,7 +17,7 @@
 
 #define SIZE 512
 
-static char *path, *file;
+static char *path, *file, *temporary;
 
 static void make_database(void)
 {
@@ -66,7 +66,7 @@ static void test_made_once_then_kept_current(void **unused)
     assert_null(base);
     kept_base_free(base);
     ok(kept_base_make(path, KEPT_BASE_COPY, &failure));
-    assert_int_equal(access(sample_path("db-lockstep-base.tmp"), F_OK), -1);
+    assert_int_equal(access(temporary, F_OK), -1);
     for (uint32_t pgno = 1; pgno <= 5; pgno++)
         assert_int_equal(first_byte(pgno), 'a' + (int)pgno - 1);
     assert_int_equal(first_byte(6), 0);
@@ -123,9 +123,61 @@ static void test_permissions(void **unused)
 static void test_left_over(void **unused)
 {
     (void)unused;
-    sample_write_file(sample_path("db-lockstep-base.tmp"), "0123456789", 10);
+    sample_write_file(temporary, "0123456789", 10);
     ok(kept_base_make(path, KEPT_BASE_AUTO, &failure));
     assert_int_equal(first_byte(5), 'e');
+}
+
+/* Begin a base that is written together with the database, and write so many bytes of it. */
+static void begin(enum kept_base_mode mode, size_t len)
+{
+    uint8_t bytes[5 * SIZE];
+    int from = open(path, O_RDONLY), fd;
+
+    memset(bytes, 'w', sizeof(bytes));
+    fd = kept_base_begin(path, from, mode, sizeof(bytes));
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, len), len);
+    close(fd);
+    close(from);
+}
+
+/* A base that was written together with the database is taken as it is, in the place of an older one. */
+static void test_begun_with_the_database(void **unused)
+{
+    struct stat status;
+
+    (void)unused;
+    sample_write_file(file, "old", 3);
+    assert_int_equal(chmod(path, 0640), 0);
+    begin(KEPT_BASE_COPY, 5 * SIZE);
+    assert_int_equal(stat(temporary, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    ok(kept_base_make(path, KEPT_BASE_COPY, &failure));
+    assert_int_equal(first_byte(1), 'w');
+    assert_int_equal(first_byte(5), 'w');
+    assert_int_equal(stat(file, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0640);
+    assert_int_equal(access(temporary, F_OK), -1);
+}
+
+static void test_begun_and_not_whole(void **unused)
+{
+    int from = open(path, O_RDONLY);
+
+    (void)unused;
+    begin(KEPT_BASE_COPY, 5 * SIZE - 1);
+    ok(kept_base_make(path, KEPT_BASE_COPY, &failure));
+    assert_int_equal(first_byte(5), 'e');
+    begin(KEPT_BASE_COPY, SIZE);
+    kept_base_abandon(path);
+    assert_int_equal(access(temporary, F_OK), -1);
+    /* None is begun where none is wanted, where a reflink shall be made, or where there is no room. */
+    assert_int_equal(kept_base_begin(path, from, KEPT_BASE_NONE, SIZE), -1);
+    assert_int_equal(kept_base_begin(path, from, KEPT_BASE_REFLINK, SIZE), -1);
+    assert_int_equal(kept_base_begin(path, from, KEPT_BASE_COPY, (uint64_t)1 << 60), -1);
+    assert_int_equal(access(temporary, F_OK), -1);
+    close(from);
 }
 
 static int setup_one(void **unused)
@@ -133,6 +185,7 @@ static int setup_one(void **unused)
     (void)unused;
     path = sample_path("db");
     file = sample_path("db-lockstep-base");
+    temporary = sample_path("db-lockstep-base.tmp");
     error_init(&failure);
     make_database();
     return 0;
@@ -146,6 +199,8 @@ int main(void)
         cmocka_unit_test_setup(test_what_cannot_be_made, setup_one),
         cmocka_unit_test_setup(test_permissions, setup_one),
         cmocka_unit_test_setup(test_left_over, setup_one),
+        cmocka_unit_test_setup(test_begun_with_the_database, setup_one),
+        cmocka_unit_test_setup(test_begun_and_not_whole, setup_one),
     };
 
     return cmocka_run_group_tests(tests, sample_setup, sample_teardown);

@@ -138,6 +138,7 @@ class Kill(Case):
         self.assertFalse(os.path.exists(self.replica))
         partial = self.replica + ".lockstep-partial"
         self.assertGreater(os.path.getsize(partial), size // 4)
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("replica.db-lockstep-base")], [])
         done = json.loads(self.pull(self.origin, self.replica, "--json").out)
         self.assertLess(done["bytes_received"] + done["bytes_sent"], whole * 2 // 3)
         self.assertFalse(os.path.exists(partial))
