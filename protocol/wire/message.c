@@ -325,22 +325,34 @@ static int decode_field(const struct field *field, const msgpack_object *value,
     return -1;
 }
 
+/* Whether its speaker has another version of the protocol, by the first field. */
+static int is_of_another_version(const struct layout *layout, const struct message *message)
+{
+    return layout->lasting > 0 &&
+           load_number(&layout->fields[0], (const char *)message + layout->fields[0].offset) !=
+               PROTOCOL_VERSION;
+}
+
 /* Read the fields of the layout, then skip those of a later version. */
 static int decode_fields(const struct layout *layout, struct source *source, uint32_t count,
                          msgpack_unpacked *element, struct message *message, struct error *error)
 {
-    if (count < layout->count)
-        return error_set(error, ERR_PROTOCOL, "a %s message has %u fields, not %zu", layout->name,
-                         count, layout->count);
+    size_t known = layout->count;
+
     for (uint32_t i = 0; i < count; i++) {
         if (read_element(source, element) != 0)
             return error_set(error, ERR_PROTOCOL, "field %u of a %s message is cut off or damaged",
                              i + 1, layout->name);
-        if (i < layout->count && decode_field(&layout->fields[i], &element->data, message) != 0)
+        if (i < known && decode_field(&layout->fields[i], &element->data, message) != 0)
             return error_set(error, ERR_PROTOCOL,
                              "field %u (%s) is not of the kind or size it must be", i + 1,
                              layout->fields[i].name);
+        if (i == 0 && is_of_another_version(layout, message))
+            known = layout->lasting;
     }
+    if (count < known)
+        return error_set(error, ERR_PROTOCOL, "a %s message has %u fields, not %zu", layout->name,
+                         count, known);
     if (source->at != source->len)
         return error_set(error, ERR_PROTOCOL, "%zu bytes follow a %s message in its frame",
                          source->len - source->at, layout->name);

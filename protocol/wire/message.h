@@ -5,7 +5,8 @@
  * flat msgpack array: the type, then the fields in the order of the struct, those of a struct within it (a
  * geometry, a fence) in its place. An element is an unsigned integer, a string or a bin, never an array, a map or
  * an extension, so nothing nests and nothing that a peer announces is allocated. A decoder takes more elements
- * than it knows, up to LIMIT_MESSAGE_ELEMENTS, and ignores them, so that a later version can append fields.
+ * than it knows, up to LIMIT_MESSAGE_ELEMENTS, and ignores them. Of a HELLO or OPEN of another version of the protocol
+ * only the fields are read that every version has; the others are zero.
  *
  * Strings are UTF-8 without control characters, char[N] holding at most N - 1 bytes and a NUL.
  */
@@ -18,7 +19,7 @@
 struct buffer;
 struct error;
 
-#define PROTOCOL_VERSION   1
+#define PROTOCOL_VERSION   1  /* PROTOCOL.md says when it grows */
 #define PROTOCOL_MAGIC     "lockstep"
 #define LINEAGE_SIZE       16 /* bytes of a lineage, a push id, a session seed */
 #define HASH_KEY_SIZE      32 /* bytes of a lineage's hash key */

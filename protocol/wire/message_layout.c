@@ -106,12 +106,14 @@ static const struct field entry_fields[] = {
 };
 
 #define LAYOUT(type, fields)                                                                       \
-    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), 0}
+    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), 0, 0}
 #define LAYOUT_WITH(type, fields, geometry)                                                        \
-    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), AT(geometry)}
+    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), AT(geometry), 0}
+#define LAYOUT_LASTING(type, fields, geometry, lasting)                                            \
+    [MESSAGE_##type] = {#type, fields, sizeof(fields) / sizeof((fields)[0]), geometry, lasting}
 
 static const struct layout layouts[] = {
-    LAYOUT_WITH(HELLO, hello_fields, hello.geometry),
+    LAYOUT_LASTING(HELLO, hello_fields, AT(hello.geometry), 2),
     LAYOUT(ERROR, error_fields),
     LAYOUT_WITH(PULL, pull_fields, pull.geometry),
     LAYOUT_WITH(PUSH, push_fields, push.geometry),
@@ -125,7 +127,7 @@ static const struct layout layouts[] = {
     LAYOUT_WITH(DIGEST, digest_fields, digest.geometry),
     LAYOUT(FENCE, fence_fields),
     LAYOUT(WAIT, wait_fields),
-    LAYOUT(OPEN, open_fields),
+    LAYOUT_LASTING(OPEN, open_fields, 0, 5),
     [MESSAGE_TURN] = {.name = "TURN"},
     LAYOUT_WITH(DESCRIBE, describe_fields, describe.geometry),
     LAYOUT(HISTORY, history_fields),

@@ -1,7 +1,8 @@
 /*
- * message_layout: the fields of each type of message, as tables that encoder and decoder both follow, so that the
- * two cannot disagree. A row is one element of the message's array: where it stands in struct message, and what it
- * may be. PROTOCOL.md has the same tables for people; a test compares them with what is really sent.
+ * message_layout: the fields of each type of message, as tables that encoder and decoder both
+ * follow, so that the two cannot disagree. A row is one element of the message's array: where it
+ * stands in struct message, and what it may be. PROTOCOL.md has the same tables for people; a test
+ * compares them with what is really sent.
  */
 #ifndef LOCKSTEP_WIRE_MESSAGE_LAYOUT_H
 #define LOCKSTEP_WIRE_MESSAGE_LAYOUT_H
@@ -33,6 +34,9 @@ struct layout {
     const struct field *fields;
     size_t count;
     size_t geometry; /* offset of the struct geometry in struct message, 0 where there is none */
+    /* Where the first field is the version of the protocol: how many fields stand first in every
+     * version, and are all that is read of another one's; else 0. */
+    size_t lasting;
 };
 
 /* The layout of a type, NULL where there is none. It lives for ever. */

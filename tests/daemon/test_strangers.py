@@ -91,9 +91,12 @@ class Strangers(Case):
         sock = self.connect(self.reader)
         sock.sendall(frame(OPEN_A.replace(b"a.db", b"b.db")))
         self.assertIn(b"NOT_ALLOWED", self.everything(sock))
-        sock = self.connect(self.worker)
-        sock.sendall(frame(OPEN_A.replace(b"\x0f\x01", b"\x0f\x02")))
-        self.assertIn(b"upgrade the older one", self.everything(sock))
+        # Another version of the protocol, with the fields of ours, with fewer, with other ones.
+        other = b"\x0f\x02" + OPEN_A[3:-2]
+        for payload in (b"\x98" + other + b"\0\0", b"\x96" + other, b"\x97" + other + b"\xa3new"):
+            sock = self.connect(self.worker)
+            sock.sendall(frame(payload))
+            self.assertIn(b"(test) speaks version 2 of the protocol, this origin speaks 1: upgrade the older one", self.everything(sock))
 
     def test_a_header_of_4_gb_behind_open(self):
         daemon = self.start()

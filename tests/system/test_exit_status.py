@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import unittest
 
 import cli
@@ -244,6 +245,27 @@ class Statuses(cli.Case):
                           "hello = os.read(0, 65536)\nfor _ in range(12): os.write(1, hello)'\n")
         self.fails(*self.pull("--exe", exe), doing="pulling", where=self.origin, do="run the same command again")
         self.assertFalse(os.path.exists(self.local))
+
+
+class AnotherVersion(cli.Case):
+    def test_each_command_that_hears_hello_says_who_speaks_what(self):
+        """A HELLO of another number, with other fields behind its speaker's name."""
+        origin, local = self.path("origin.db"), self.path("local.db")
+        hello = b"\x94\x01\x02\xacorigin 9.9.9\xc3"
+        exe = cli.write_script(self.path("exe"), f"#!{sys.executable}\nimport sys\n"
+                               f"sys.stdout.buffer.write({bytes([0, 0, 0, len(hello)]) + hello!r})\n"
+                               "sys.stdout.buffer.flush()\nsys.stdin.buffer.read()\n")
+        for path in (origin, local):
+            cli.make_counter(path, 5)
+        before = cli.content(local)
+        for words in (["pull", origin, local], ["push", local, origin], ["status", origin, local], ["verify", origin, local],
+                      ["diff", origin, local], ["history", origin], ["resolve", "--take-origin", origin, local],
+                      ["run", origin, local, "--", "true"]):
+            with self.subTest(words[0]):
+                result = self.lockstep(words[0], "--exe", exe, *words[1:])
+                self.assert_status(result, "PROTOCOL", "the origin (origin 9.9.9) speaks version 2 of the protocol, "
+                                   "this program speaks 1: upgrade the older one")
+                self.assertEqual(cli.content(local), before)
 
 
 if __name__ == "__main__":

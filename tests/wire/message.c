@@ -197,6 +197,48 @@ static void test_number_of_fields(void **state)
     }
 }
 
+/* Of another version's HELLO and OPEN the fields are read that every version has, whatever follows
+ * them; all of these must be there. */
+static void test_other_versions(void **state)
+{
+    static const struct {
+        const char *hex;
+        int code;
+    } rows[] = {
+        {"930102a36e6577", 0},            /* HELLO of version 2 from "new" */
+        {"930101a36e6577", ERR_PROTOCOL}, /* as short, of ours */
+        {"950102a36e6577a36e6577c3", 0},  /* where flags should be, a string */
+        {"950101a36e6577a36e6577c3", ERR_PROTOCOL},
+        {"9301cc07a36e6577", 0},
+        {"920102", ERR_PROTOCOL},
+        {"93010205", ERR_PROTOCOL},
+        {"940102a36e657790", ERR_PROTOCOL}, /* nothing nests in any version */
+        {"960f02a36e6577a161a162a163", 0},  /* OPEN */
+        {"960f01a36e6577a161a162a163", ERR_PROTOCOL},
+        {"980f02a36e6577a161a162a163a164a165", 0},
+        {"950f02a36e6577a161a162", ERR_PROTOCOL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t payload[64];
+        size_t len = strlen(rows[i].hex) / 2;
+        struct message got;
+
+        assert_int_equal(hex_decode(rows[i].hex, 2 * len, payload, len), 0);
+        if (decode(payload, len, &got) != rows[i].code)
+            fail_msg("%s is not %s", rows[i].hex, rows[i].code == 0 ? "taken" : "refused");
+        if (rows[i].code == 0 && got.type == MESSAGE_HELLO) {
+            assert_true(got.hello.protocol == 2 || got.hello.protocol == 7);
+            assert_string_equal(got.hello.software, "new");
+        } else if (rows[i].code == 0) {
+            assert_int_equal(got.open.protocol, 2);
+            assert_string_equal(got.open.token, "c");
+            assert_int_equal(got.open.flags, 0);
+        }
+    }
+}
+
 /* Payloads by hand: what a hostile or broken peer might say. */
 static void test_bad_payloads(void **state)
 {
@@ -439,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_trailing_byte_is_refused),
         cmocka_unit_test(test_number_of_fields),
+        cmocka_unit_test(test_other_versions),
         cmocka_unit_test(test_bad_payloads),
         cmocka_unit_test(test_other_forms_of_a_value),
         cmocka_unit_test(test_geometry),
