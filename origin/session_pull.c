@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "origin/session_state.h"
+#include "origin/stream_maker.h"
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/sync/history.h"

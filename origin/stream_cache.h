@@ -6,11 +6,11 @@
  * ready makes the next part, with the stream's own connection to the database; those that come meanwhile wait, without a thread. If
  * the one that makes it goes, the next one goes on.
  *
- * A stream is named by a SHA-256 over all that it depends on, taken from what the origin itself found out, so no client can have another one sent
- * a stream that was made for something else.
+ * A stream has a name (stream_name.h) that is taken from what the origin itself found out, so no client can have another one sent a stream
+ * that was made for something else.
  *
- * Parts are kept in memory as far as the budget allows, then in a file without a name beside the database. Streams that nobody reads
- * any more are kept until room is needed, or the database has moved on and another one is begun.
+ * Its bytes are kept in memory as far as the budget allows, then in a file (stream_parts.h). Streams that nobody reads any more are kept until
+ * room is needed, or the database has moved on and another one is begun.
  *
  * All functions may be called on any thread but the loop's, where none is said.
  */
@@ -30,6 +30,7 @@ struct memory_budget;
 struct sender;
 struct stream;
 struct stream_cache;
+struct stream_options;
 
 /* Where a session is in a stream. Embedded by its user, zeroed but for the ticket's on_ring and user. */
 struct stream_reader {
@@ -37,15 +38,6 @@ struct stream_reader {
     struct stream_reader *next;
     struct stream *stream;     /* NULL: none is read */
     size_t part;               /* the next one */
-};
-
-struct stream_options {
-    const char *path;      /* of the database */
-    uint32_t timeout_ms;   /* for each wait for another program's lock */
-    int level;             /* zstd's; the sender's */
-    int build_on_nothing;  /* the sender's */
-    int has_history;        /* there may be a page-version log */
-    uint64_t history_bytes; /* that it may hold */
 };
 
 struct stream_cache_stats {

@@ -16,6 +16,7 @@
 #include "origin/memory_budget.h"
 #include "origin/scan_cache.h"
 #include "origin/stream_cache.h"
+#include "origin/stream_maker.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"

@@ -41,7 +41,7 @@ LIBRARIES = {
     "zstd.h": ("protocol/page/compress.c", "protocol/sync/history.c", "protocol/sync/history_packs.c"),
     "xxhash.h": ("protocol/page/page_hash.c", "protocol/page/page_kin.c"),
     "xxh_x86dispatch.h": ("protocol/page/page_hash.c",),
-    "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c", "origin/access.c", "origin/keygen.c", "origin/stream_cache.c"),
+    "openssl/*": ("protocol/page/*.c", "protocol/link/*.c", "lockstore/*.c", "origin/access.c", "origin/keygen.c", "origin/stream_name.c"),
     "uv.h": ("protocol/link/*", "protocol/sync/*.c", "lockstore/*.c", "origin/*.c", "origin/metrics_state.h", "replica/*.c"),
 }
 
