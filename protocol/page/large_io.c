@@ -12,10 +12,15 @@
 
 #include <sqlite3.h>
 
+#include "protocol/page/writeback.h"
+
 #define PIECE 262144
 /* That is written at once: SQLite's VFS for Unix masks the length with 0x1ffff, so it must be less
  * than 128 KiB. */
 #define HELD_MAX 65536
+/* What a transaction adds to the WAL is written back early from here on; less is not worth a
+ * thread. */
+#define EARLY_MIN 4194304
 /* A read of a frame's page in the WAL skips its header: what is so near behind the last read
  * follows it. */
 #define GAP_MAX 64
@@ -41,6 +46,9 @@ struct file {
     sqlite3_int64 next;  /* where the last read ended */
     struct piece behind; /* what is still to be written */
     int failed; /* SQLite's code, where something could not be written and nobody was told yet */
+    const char *wal_name; /* SQLite's, as long as the file is open; NULL unless this is a WAL */
+    sqlite3_int64 wal_written;   /* bytes that this transaction added to it */
+    struct writeback *writeback; /* owned; of a WAL that many were added to */
 };
 
 static sqlite3_vfs *default_vfs;
@@ -49,6 +57,14 @@ static sqlite3_vfs our_vfs;
 static sqlite3_file *real_of(sqlite3_file *file)
 {
     return ((struct file *)file)->real;
+}
+
+/* The end of a transaction, or of the file. */
+static void end_writeback(struct file *self)
+{
+    writeback_free(self->writeback);
+    self->writeback = NULL;
+    self->wal_written = 0;
 }
 
 static int make_room(struct piece *piece)
@@ -64,14 +80,29 @@ static void drop(struct piece *piece)
     *piece = (struct piece){0};
 }
 
+/* A piece was written to the WAL. */
+static void note_written(struct file *self, const struct piece *piece)
+{
+    self->wal_written += piece->len;
+    if (self->wal_written < EARLY_MIN)
+        return;
+    if (self->writeback == NULL)
+        self->writeback =
+            writeback_new(self->wal_name, (uint64_t)(piece->first + piece->len - EARLY_MIN));
+    writeback_note(self->writeback, (uint64_t)(piece->first + piece->len));
+}
+
 /* Write what is held; what cannot be written is lost, and self->failed says so. */
 static void catch_up(struct file *self)
 {
     struct piece *behind = &self->behind;
 
-    if (behind->len > 0 && self->failed == SQLITE_OK)
+    if (behind->len > 0 && self->failed == SQLITE_OK) {
         self->failed =
             self->real->pMethods->xWrite(self->real, behind->data, behind->len, behind->first);
+        if (self->failed == SQLITE_OK && self->wal_name != NULL)
+            note_written(self, behind);
+    }
     behind->len = 0;
 }
 
@@ -100,6 +131,7 @@ static int file_close(sqlite3_file *file)
     settle(self);
     drop(&self->ahead);
     drop(&self->behind);
+    end_writeback(self);
     return self->real->pMethods->xClose(self->real);
 }
 
@@ -219,6 +251,7 @@ static int file_control(sqlite3_file *file, int opcode, void *arg)
         self->reads_ahead = self->writes_behind = 0;
         drop(&self->ahead);
         drop(&self->behind);
+        end_writeback(self);
         self->failed = SQLITE_OK;
         return SQLITE_OK;
     default:
@@ -307,6 +340,7 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
     self->real = (sqlite3_file *)(self + 1);
     self->main =
         flags & SQLITE_OPEN_MAIN_DB ? self : (struct file *)sqlite3_database_file_object(name);
+    self->wal_name = flags & SQLITE_OPEN_WAL ? name : NULL;
     rc = default_vfs->xOpen(default_vfs, name, self->real, flags, out_flags);
     /* With methods set SQLite closes the file, also after a failure; so they are set exactly if the
      * real file has some. */
