@@ -94,7 +94,7 @@ class Sshd:
 
     def end_sessions(self):
         """Cut all connections, as a crash would."""
-        processes.kill(self.session_pids())
+        processes.kill_below(self.process.pid)
 
     def session_pids(self):
         """The processes below sshd, youngest last: one or two for each connection, and what they started."""
@@ -178,15 +178,23 @@ def keygen(*args):
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
+reservations = []
+
+
 def free_port():
-    """LOCKSTEP_TEST_PORTS=FIRST-LAST limits which; else the kernel chooses."""
+    """A TCP port that nobody listens on. It is this process's until it ends: it holds the UDP port of that number, and tests that run
+    beside it leave such a one alone. LOCKSTEP_TEST_PORTS=FIRST-LAST limits which; else the kernel chooses."""
     first, _, last = os.environ.get("LOCKSTEP_TEST_PORTS", "0-0").partition("-")
-    candidates = range(int(first), int(last) + 1) if int(first) else [0]
+    candidates = range(int(first), int(last) + 1) if int(first) else [0] * 100
     for candidate in candidates:
+        reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with socket.socket() as listener:
             try:
                 listener.bind(("127.0.0.1", candidate))
+                reservation.bind(("127.0.0.1", listener.getsockname()[1]))
             except OSError:
+                reservation.close()
                 continue
+            reservations.append(reservation)
             return listener.getsockname()[1]
     raise RuntimeError("no port is free")

@@ -73,6 +73,23 @@ def kill(pids):
     wait_for_end(ours, 20)
 
 
+def kill_below(pid):
+    """Kill all that is below it. They are stopped first: else one that is seen too late could start another one meanwhile."""
+    stopped = set()
+    while True:
+        found = below(pid)
+        for other in found:
+            if other not in stopped:
+                try:
+                    os.kill(other, signal.SIGSTOP)
+                except ProcessLookupError:
+                    pass
+        if stopped.issuperset(found) and all(status(other)[1] in "tTZX" for other in found):
+            break
+        stopped.update(found)
+    kill(stopped)
+
+
 def wait_for_end(pids, seconds):
     """Those that have not ended in that time."""
     deadline = time.monotonic() + seconds
