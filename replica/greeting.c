@@ -41,31 +41,8 @@ int greeting_is_equal(const struct message_hello *hello, const struct local_copy
     return memcmp(hello->geometry.root, copy->geometry.root, ROOT_SIZE) == 0;
 }
 
-int greeting_check_may_push(const struct message_hello *hello, struct error *error)
-{
-    if (hello->flags & HELLO_MAY_PUSH)
-        return 0;
-    if (hello->origin[0] != '\0')
-        return error_set(error, ERR_NOT_ALLOWED, "what is there is a read-only copy of the database; its origin is %s: push there, and `lockstep run` there",
-                         hello->origin);
-    return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link push: lockstep-origin was started there with --allow pull (in authorized_keys, most "
-                     "likely); log in with a key that may push");
-}
-
 int greeting_is_behind(const struct message_hello *hello, const struct local_copy *copy)
 {
     return hello->origin[0] != '\0' && greeting_relation(hello, copy) == SAME_LINEAGE && copy->book.has_base &&
            hello->version < copy->book.base_version;
-}
-
-int greeting_check_wal(const struct message_hello *hello, const struct local_copy *copy, const struct sync_options *options,
-                       struct error *error)
-{
-    if (!options->wal_only)
-        return 0;
-    if (hello->geometry.page_count > 0 && !(hello->flags & HELLO_WAL))
-        return error_set(error, ERR_USAGE, "the origin's database is not in WAL mode, and --wal-only was given");
-    if (copy->geometry.page_count > 0 && !copy->state.is_wal)
-        return error_set(error, ERR_USAGE, "%s is not in WAL mode, and --wal-only was given", copy->path);
-    return 0;
 }

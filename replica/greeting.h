@@ -1,7 +1,6 @@
 /*
- * greeting: what a replica makes of the origin's HELLO: may these two databases be synced at all, and hashed with which key.
- *
- * The guards that protect the replica's own database in a pull, and the early ones of a push, which the origin repeats.
+ * greeting: what a replica makes of the origin's HELLO: whether the two can talk, what their databases have to do with each other, and
+ * with which key they are hashed. (guards.h says what may then replace what.)
  */
 #ifndef LOCKSTEP_REPLICA_GREETING_H
 #define LOCKSTEP_REPLICA_GREETING_H
@@ -58,14 +57,7 @@ int greeting_scan(struct local_copy *copy, const uint8_t key[HASH_KEY_SIZE], int
 /* Whether the two sides have equal content, both hashed with the same key. */
 int greeting_is_equal(const struct message_hello *hello, const struct local_copy *copy);
 
-/* Whether this link may push, and if not, where and how one may. ERR_NOT_ALLOWED. */
-int greeting_check_may_push(const struct message_hello *hello, struct error *error);
-
 /* Whether the speaker's is a read-only copy, and an older version than what the replica has. */
 int greeting_is_behind(const struct message_hello *hello, const struct local_copy *copy);
-
-/* --wal-only, for either direction. */
-int greeting_check_wal(const struct message_hello *hello, const struct local_copy *copy, const struct sync_options *options,
-                       struct error *error);
 
 #endif

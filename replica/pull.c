@@ -24,6 +24,7 @@
 #include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/receiver.h"
+#include "replica/guards.h"
 
 /* An origin that greets more often than this does nothing else. */
 #define GREETINGS_MAX 8
@@ -86,75 +87,6 @@ static int speak_scan(struct pull *pull, struct error *error)
     if (rc == 0 && pull->copy->book.has_lineage)
         rc = greeting_scan(pull->copy, pull->copy->book.hash_key, &pull->scanned, error);
     move_to(pull, AWAITING_HELLO);
-    return rc;
-}
-
-/* ---- guards ---- */
-
-/* Whether the local content may be replaced by other content. */
-static int check_lineage(const struct pull *pull, enum relation relation, struct error *error)
-{
-    const struct sync_options *options = &pull->options;
-    const char *path = pull->copy->path;
-
-    if ((pull->hello.flags & HELLO_EMPTY) && !options->force_reset)
-        return error_set(error, ERR_FOREIGN_LINEAGE,
-                         "the origin's database has no tables and would replace %s, which has; to do that all the same, give "
-                         "--force-reset",
-                         path);
-    switch (relation) {
-    case FOREIGN_LINEAGE:
-        if (options->force_reset)
-            return 0;
-        return error_set(error, ERR_FOREIGN_LINEAGE,
-                         "%s is of another lineage than the origin's database: it never came from there; to replace it, give "
-                         "--force-reset",
-                         path);
-    case NO_LINEAGE_HERE:
-    case NO_LINEAGE_THERE:
-        if (options->adopt || options->any_base || options->force_reset)
-            return 0;
-        return error_set(error, ERR_FOREIGN_LINEAGE,
-                         "%s was never synced with this origin and has other content; to replace it by the origin's, give "
-                         "--adopt",
-                         path);
-    case SAME_LINEAGE:
-        /* An earlier attempt to adopt joined the lineage and died before the content came. */
-        if (!pull->copy->book.has_base && (options->adopt || options->force_reset))
-            return 0;
-        break;
-    }
-    if ((options->discard && (!options->has_discard_root ||
-                             memcmp(options->discard_root, pull->copy->geometry.root, ROOT_SIZE) == 0)) ||
-        options->any_base || local_copy_is_at_base(pull->copy))
-        return 0;
-    return error_set(error, ERR_UNPUSHED,
-                     "%s has changes that were never pushed; push them, or give --discard to replace them by the origin's "
-                     "content",
-                     path);
-}
-
-static int check(struct pull *pull, enum relation relation, struct error *error)
-{
-    const struct local_copy *copy = pull->copy;
-    int rc;
-
-    if (!(pull->hello.flags & HELLO_MAY_PULL))
-        return error_set(error, ERR_NOT_ALLOWED, "the origin does not let this link pull: lockstep-origin was started there with --allow push (in authorized_keys, most "
-                         "likely); log in with a key that may pull");
-    if (pull->options.will_push && greeting_check_may_push(&pull->hello, error) != 0)
-        return error->code;
-    if (pull->hello.geometry.page_count == 0)
-        return error_set(error, ERR_NO_DATABASE, "the origin has no database there, or an empty file; push one first");
-    rc = greeting_check_wal(&pull->hello, copy, &pull->options, error);
-    if (rc != 0 || greeting_is_equal(&pull->hello, copy) || copy->state.is_empty)
-        return rc;
-    rc = check_lineage(pull, relation, error);
-    if (rc == 0 && copy->geometry.page_size != pull->hello.geometry.page_size && !pull->options.replace)
-        rc = error_set(error, ERR_PAGE_SIZE,
-                       "%s has pages of %u bytes, the origin's database has pages of %u; to rebuild the local file with that "
-                       "page size first, give --replace",
-                       copy->path, copy->geometry.page_size, pull->hello.geometry.page_size);
     return rc;
 }
 
@@ -316,7 +248,7 @@ static int stay_ahead(struct pull *pull)
 static int hear_hello(struct pull *pull, const struct message_hello *hello, struct buffer *out, struct error *error)
 {
     struct local_copy *copy = pull->copy;
-    enum relation relation;
+    struct guards guards = {.hello = hello, .copy = copy, .options = &pull->options};
     int rc;
 
     if (pull->greetings++ == GREETINGS_MAX)
@@ -334,18 +266,19 @@ static int hear_hello(struct pull *pull, const struct message_hello *hello, stru
         return rc;
     if (pull->options.fence.token > 0 && !pull->fenced && !pull->options.dry_run)
         return say_fence(pull, out, error);
-    relation = greeting_relation(hello, copy);
+    guards.relation = greeting_relation(hello, copy);
     meter_enter(pull->options.meter, METER_SCANNING);
     rc = greeting_scan(copy, hello->hash_key, &pull->scanned, error);
+    guards.is_equal = rc == 0 && greeting_is_equal(hello, copy);
     if (rc == 0)
-        rc = check(pull, relation, error);
+        rc = guards_check_pull(&guards, error);
     if (rc != 0)
         return rc;
     if (greeting_is_behind(hello, copy) && !pull->options.discard && !pull->options.any_base && !pull->options.force_reset)
         return stay_ahead(pull);
     if (pull->options.dry_run)
         return say_dry_pull(pull, out, error);
-    if (greeting_is_equal(hello, copy) && !(hello->flags & HELLO_FRESH))
+    if (guards.is_equal && !(hello->flags & HELLO_FRESH))
         return finish(pull, hello->version, error);
     if (copy->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size) {
         rc = local_copy_change_page_size(copy, hello->geometry.page_size, error);

@@ -18,6 +18,7 @@
 #include "protocol/sync/meter.h"
 #include "protocol/sync/party.h"
 #include "protocol/sync/sender.h"
+#include "replica/guards.h"
 
 #define GREETINGS_MAX 3
 
@@ -74,117 +75,6 @@ static int speak_scan(struct push *push, struct error *error)
     if (rc == 0 && copy->book.has_lineage)
         rc = greeting_scan(copy, copy->book.hash_key, &push->scanned, error);
     move_to(push, AWAITING_HELLO);
-    return rc;
-}
-
-/* ---- guards; the origin repeats them, with what it then has ---- */
-
-static int refuse_lineage(const struct push *push, const char *why, const char *option, struct error *error)
-{
-    return error_set(error, ERR_FOREIGN_LINEAGE, "%s %s; to replace the origin's database by it, give %s",
-                     push->copy->path, why, option);
-}
-
-/* Sets push->any_base where the user's options or equal content make the base that the replica remembers meaningless. */
-static int check_lineage(struct push *push, enum relation relation, int equal, struct error *error)
-{
-    const struct sync_options *options = &push->options;
-    int origin_is_empty = (push->hello.flags & HELLO_EMPTY) != 0;
-
-    if (push->copy->state.is_empty && !origin_is_empty && !options->force_reset)
-        return error_set(error, ERR_FOREIGN_LINEAGE,
-                         "%s has no tables and would replace the origin's database, which has; to do that all the same, give "
-                         "--force-reset",
-                         push->copy->path);
-    if (options->force_reset || options->any_base)
-        push->any_base = 1;
-    switch (relation) {
-    case SAME_LINEAGE:
-        return 0;
-    case FOREIGN_LINEAGE:
-        if (!options->force_reset)
-            return refuse_lineage(push, "is of another lineage than the origin's database: it never came from there",
-                                  "--force-reset", error);
-        return 0;
-    case NO_LINEAGE_HERE:
-        if (!equal && !origin_is_empty && !options->adopt && !push->any_base)
-            return refuse_lineage(push, "was never synced with this origin and has other content", "--adopt", error);
-        push->any_base = 1;
-        return 0;
-    case NO_LINEAGE_THERE:
-        /* An origin that lost its sidecar and kept its content: the remembered base still tells whether it is that. */
-        if (options->adopt || push->hello.geometry.page_count == 0)
-            push->any_base = 1;
-        return 0;
-    }
-    return 0;
-}
-
-/* Whether the answer to this very push may have been lost: then the origin knows it. */
-static int is_repeated(const struct push *push)
-{
-    const struct sidecar_state *book = &push->copy->book;
-
-    return book->has_pending && memcmp(book->pending_root, push->copy->geometry.root, ROOT_SIZE) == 0;
-}
-
-static int check_base(const struct push *push, int equal, struct error *error)
-{
-    const struct sidecar_state *book = &push->copy->book;
-    const struct message_hello *hello = &push->hello;
-
-    /* Over what the user saw, and nothing else: the origin compares. */
-    if (push->options.has_over)
-        return 0;
-    if (push->any_base || equal || (hello->flags & HELLO_FRESH))
-        return 0;
-    if (book->has_base && memcmp(book->base_root, hello->geometry.root, ROOT_SIZE) == 0)
-        return 0;
-    /* The origin may have been rebuilt with our page size, now or by an attempt that broke off: it knows what from. */
-    if (push->options.replace)
-        return 0;
-    if (is_repeated(push))
-        return 0;
-    if (hello->geometry.page_count == 0)
-        return error_set(error, ERR_STALE_BASE,
-                         "the origin has no database there any more; to put %s there, give --force-reset", push->copy->path);
-    /* The origin will refuse it, and knows who made its versions. */
-    return 0;
-}
-
-/* An old holder of the lock is told so, and not that it is the base that is stale. */
-static int check_fence(const struct push *push, struct error *error)
-{
-    const struct sidecar_state seen = {.fence = {.token = push->hello.fence_token}};
-
-    if (push->options.fence.token >= seen.fence.token || is_repeated(push))
-        return 0;
-    return sidecar_check_fence(&seen, &push->options.fence, error);
-}
-
-static int check(struct push *push, enum relation relation, int equal, struct error *error)
-{
-    const struct local_copy *copy = push->copy;
-    const struct message_hello *hello = &push->hello;
-    int rc = greeting_check_may_push(hello, error);
-
-    if (rc != 0)
-        return rc;
-    if (copy->geometry.page_count == 0)
-        return error_set(error, ERR_NO_DATABASE, "%s is an empty file: there is nothing to push", copy->path);
-    rc = greeting_check_wal(hello, copy, &push->options, error);
-    if (rc == 0)
-        rc = check_lineage(push, relation, equal, error);
-    if (rc == 0)
-        rc = check_fence(push, error);
-    if (rc == 0)
-        rc = check_base(push, equal, error);
-    if (rc == 0 && hello->geometry.page_count > 0 && copy->geometry.page_size != hello->geometry.page_size &&
-        !push->options.replace && !(hello->flags & HELLO_EMPTY))
-        rc = error_set(error, ERR_PAGE_SIZE,
-                       "%s has pages of %u bytes, the origin's database has pages of %u; to rebuild the origin's file with "
-                       "the local page size first, give --replace",
-                       copy->path, copy->geometry.page_size, hello->geometry.page_size);
     return rc;
 }
 
@@ -350,8 +240,7 @@ static int say_push(struct push *push, enum relation relation, int equal, struct
 
 static int hear_hello(struct push *push, const struct message_hello *hello, struct buffer *out, struct error *error)
 {
-    enum relation relation;
-    int equal;
+    struct guards guards = {.hello = hello, .copy = push->copy, .options = &push->options};
     int rc;
 
     if (push->greetings++ == GREETINGS_MAX)
@@ -363,12 +252,12 @@ static int hear_hello(struct push *push, const struct message_hello *hello, stru
     rc = greeting_check_protocol(hello, error);
     if (rc != 0)
         return rc;
-    relation = greeting_relation(hello, push->copy);
+    guards.relation = greeting_relation(hello, push->copy);
     meter_enter(push->options.meter, METER_SCANNING);
-    rc = compare(push, relation, &equal, error);
+    rc = compare(push, guards.relation, &guards.is_equal, error);
     if (rc == 0)
-        rc = check(push, relation, equal, error);
-    return rc != 0 ? rc : say_push(push, relation, equal, out, error);
+        rc = guards_check_push(&guards, &push->any_base, error);
+    return rc != 0 ? rc : say_push(push, guards.relation, guards.is_equal, out, error);
 }
 
 /* ---- the receipt ---- */
