@@ -10,6 +10,7 @@
 #include "protocol/base/log.h"
 #include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
+#include "protocol/page/compress.h"
 #include "protocol/wire/message.h"
 
 /* Work on a database may wait for another program's lock; that many can, before others wait behind them. */
@@ -36,6 +37,7 @@ enum {
     IDLE,
     TIMEOUT,
     LEVEL,
+    LEVEL_MAX,
     HISTORY,
     HTTP,
     STUCK,
@@ -64,7 +66,8 @@ const struct option serve_options[] = {
     [HANDSHAKE] = {"handshake-timeout", "TIME", "how long a client has to show who it is", "10s", 0},
     [IDLE] = {"idle-timeout", "TIME", "how long a client may be silent", "60s", 0},
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
-    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none", "3", 0},
+    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent to who does not ask for another, 1 to 19; 0: none", "3", 0},
+    [LEVEL_MAX] = {"max-compress-level", "N", "the highest level that a replica may ask for; --compress-level may be higher", "9", 0},
     [HISTORY] = {"history-bytes", "N", "how much the page-version log of each database may hold; 0: none;\ndefault: a quarter of the database, at most 1 GiB", NULL, 0},
     [HTTP] = {"http", "ADDRESS", "127.0.0.1:9091 or [::]:9091: /healthz and /metrics, unencrypted, for anybody who can connect", NULL, 0},
     [STUCK] = {"stuck-after", "TIME", "a worker that is at one thing for longer makes /healthz say 503", "5m", 0},
@@ -124,8 +127,12 @@ static int read_session_option(struct session_options *session, int row, const c
         session->timeout_ms = (uint32_t)milliseconds;
         return rc;
     case LEVEL:
-        rc = option_number("compress-level", value, 0, 19, &number, error);
+        rc = option_number("compress-level", value, 0, COMPRESS_LEVEL_MAX, &number, error);
         session->level = (int)number;
+        return rc;
+    case LEVEL_MAX:
+        rc = option_number("max-compress-level", value, 0, COMPRESS_LEVEL_MAX, &number, error);
+        session->level_max = (int)number;
         return rc;
     default:
         rc = option_number("history-bytes", value, 0, INT64_MAX, &number, error);

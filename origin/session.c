@@ -437,6 +437,7 @@ int session_new(struct session **session, const struct session_options *options,
     new->options.origin = options->origin;
     new->options.timeout_ms = options->timeout_ms;
     new->options.level = options->level;
+    new->options.level_max = options->level_max;
     new->options.history_bytes = options->history_bytes;
     new->options.scans = options->scans;
     new->options.streams = options->streams;

@@ -29,6 +29,7 @@ struct session_options {
     int may_push;
     uint32_t timeout_ms; /* for each wait for another program's lock on the database */
     int level;           /* zstd's, for what is sent; 0 for none */
+    int level_max;       /* what a replica may ask for instead, if that is more than level */
     const char *lock_url; /* of the lease that a push must hold (lease_guard.h); NULL: the fence alone decides; copied */
     const char *origin;  /* where the origin is, if the database is a read-only copy: NULL, if this is the origin; borrowed */
     int64_t history_bytes; /* of the page-version log (history.h); negative: a quarter of the database, at most 1 GiB */

@@ -59,7 +59,7 @@ static struct sender_options sender_options(struct session *session,
                                    .is_dry = session->is_dry,
                                    .old = old_pages(session),
                                    .version = session->version,
-                                   .level = session->options.level};
+                                   .level = session->level};
 }
 
 /* The pages go as they are made, to this session alone. */
@@ -75,7 +75,7 @@ static int start_sending(struct session *session, const struct message_pull *pul
     if (!copy->state.is_wal && !session->hold)
         local_copy_let_go(copy);
     if (session->options.streams != NULL) {
-        rc = stream_cache_take_memory(session->options.streams, session->options.level, error);
+        rc = stream_cache_take_memory(session->options.streams, session->level, error);
         session->has_memory = rc == 0;
     }
     if (rc == 0)
@@ -93,7 +93,7 @@ static int start_sending(struct session *session, const struct message_pull *pul
 static int send_alone(struct session *session, struct error *error)
 {
     const struct old_pages old = old_pages(session);
-    int rc = stream_cache_take_memory(session->options.streams, session->options.level, error);
+    int rc = stream_cache_take_memory(session->options.streams, session->level, error);
 
     session->has_memory = rc == 0;
     if (rc == 0)
@@ -108,7 +108,7 @@ static int open_stream(struct session *session, struct error *error)
 {
     const struct stream_options options = {.path = session->copy.path,
                                            .timeout_ms = session->options.timeout_ms,
-                                           .level = session->options.level,
+                                           .level = session->level,
                                            .build_on_nothing = session->builds_on_nothing,
                                            .has_history = session->options.origin == NULL,
                                            .history_bytes = session_history_bytes(session)};
@@ -187,6 +187,18 @@ static int say_end(struct session *session, uint32_t pages, struct buffer *out, 
     return message_encode(&message, out, error);
 }
 
+/* The level that the replica asks for, as far as it may; above that, the most that it may. */
+static int choose_level(const struct session_options *options, uint32_t wanted)
+{
+    int most = options->level > options->level_max ? options->level : options->level_max;
+
+    if (wanted == LEVEL_UNSAID)
+        return options->level;
+    if (wanted == LEVEL_NONE)
+        return 0;
+    return wanted < (uint32_t)most ? (int)wanted : most;
+}
+
 int session_hear_pull(struct session *session, const struct message_pull *pull, struct buffer *out,
                       struct error *error)
 {
@@ -195,6 +207,7 @@ int session_hear_pull(struct session *session, const struct message_pull *pull, 
 
     session->is_dry = (pull->flags & SYNC_DRY_RUN) != 0;
     session->party.send_rate = pull->rate;
+    session->level = choose_level(&session->options, pull->level);
     if (rc == 0)
         rc = find_version(session, error);
     if (rc == ERR_MOVED) {
@@ -285,7 +298,7 @@ void session_stop_sending(struct session *session)
     if (session->reader.stream != NULL)
         stream_close(session->options.streams, &session->reader);
     if (session->has_memory)
-        stream_cache_give_memory(session->options.streams, session->options.level);
+        stream_cache_give_memory(session->options.streams, session->level);
     session->has_memory = 0;
     if (!session->opened)
         return;

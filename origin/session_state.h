@@ -36,6 +36,7 @@ enum session_stage {
 struct session {
     struct party party;
     struct session_options options; /* path and lock_url are owned */
+    int level;                      /* of the pull: what its stream is compressed with */
     enum session_stage stage;
     int opened;
     int hold;        /* GREETING: keep the snapshot in every journal mode */

@@ -15,6 +15,7 @@
 #include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
 #include "protocol/link/link_stdio.h"
+#include "protocol/page/compress.h"
 #include "protocol/sync/conversation.h"
 #include "protocol/sync/party.h"
 
@@ -25,14 +26,15 @@
  * What a replica may do is told on the command line alone: there are servers whose SSH lets the client bring variables along, and the
  * daemon's rules, in the same environment, are others.
  */
-enum { STDIO, ROOT, ALLOW, TIMEOUT, LEVEL, HISTORY, LOCK_URL, LOG_FORMAT, VERBOSE, VERSION, HELP };
+enum { STDIO, ROOT, ALLOW, TIMEOUT, LEVEL, LEVEL_MAX, HISTORY, LOCK_URL, LOG_FORMAT, VERBOSE, VERSION, HELP };
 
 const struct option stdio_options[] = {
     [STDIO] = {"stdio", NULL, "serve PATH over stdin and stdout; what SSH starts", NULL, OPTION_NO_VARIABLE},
     [ROOT] = {"root", "DIR", "only databases below DIR, symbolic links followed; without PATH, the path\ncomes from the command that the SSH client asked for (a forced command)", NULL, OPTION_NO_VARIABLE},
     [ALLOW] = {"allow", "pull|push", "what the replica may do; pull,push is one way to say both, and the default", NULL, OPTION_NO_VARIABLE | OPTION_REPEATS},
     [TIMEOUT] = {"timeout", "TIME", "how long to wait for a locked database", "30s", 0},
-    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent, 1 to 19; 0: none", "3", 0},
+    [LEVEL] = {"compress-level", "N", "zstd's level for what is sent to who does not ask for another, 1 to 19; 0: none", "3", 0},
+    [LEVEL_MAX] = {"max-compress-level", "N", "the highest level that a replica may ask for; --compress-level may be higher", "9", 0},
     [HISTORY] = {"history-bytes", "N", "how much the page-version log may hold, for small pulls; 0: none;\ndefault: a quarter of the database, at most 1 GiB", NULL, 0},
     [LOCK_URL] = {"lock-url", "URL", "the database's lock, s3://bucket/key or file:///path: take pushes only from who\nholds it by the store's own word, not by the fencing token alone", NULL, OPTION_NO_VARIABLE},
     [LOG_FORMAT] = {"log-format", "text|json", "lines with time and level, or JSON objects, on stderr; default: the bare text,\nwhich the replica shows as the far side's", NULL, 0},
@@ -105,8 +107,12 @@ static int read_option(struct settings *settings, int row, const char *value, in
         settings->session.timeout_ms = rc == 0 ? (uint32_t)(milliseconds < 86400000 ? milliseconds : 86400000) : 0;
         break;
     case LEVEL:
-        rc = option_number("compress-level", value, 0, 19, &number, error);
+        rc = option_number("compress-level", value, 0, COMPRESS_LEVEL_MAX, &number, error);
         settings->session.level = (int)number;
+        break;
+    case LEVEL_MAX:
+        rc = option_number("max-compress-level", value, 0, COMPRESS_LEVEL_MAX, &number, error);
+        settings->session.level_max = (int)number;
         break;
     case HISTORY:
         rc = option_number("history-bytes", value, 0, INT64_MAX, &number, error);

@@ -30,7 +30,8 @@ struct sync_options {
     uint8_t over_root[ROOT_SIZE];
     uint64_t over_version;
     int will_push;       /* a pull: it is of no use unless a push may follow */
-    int level;           /* zstd's, 0 for none */
+    int level;           /* zstd's, for a push; 0 for none */
+    uint32_t wanted_level; /* the same for a pull, as PULL has it (message.h): LEVEL_UNSAID where the user did not say */
     enum kept_base_mode base; /* --base */
     uint32_t timeout_ms; /* for a locked database */
     uint32_t io_timeout_ms; /* --io-timeout: silence of the other side that ends it */

@@ -146,6 +146,7 @@ static int say_dry_pull(struct pull *pull, struct buffer *out, struct error *err
     request->flags = SYNC_DRY_RUN;
     request->version = copy->book.base_version;
     request->rate = pull->options.rate;
+    request->level = pull->options.wanted_level;
     memcpy(request->seed, pull->seed, sizeof(request->seed));
     snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
     if (!pull->result.is_whole && !greeting_is_equal(&pull->hello, copy))
@@ -222,6 +223,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
     request->flags = copy->partial != NULL ? SYNC_PARTIAL : 0;
     request->version = copy->book.base_version;
     request->rate = pull->options.rate;
+    request->level = pull->options.wanted_level;
     memcpy(request->seed, pull->seed, sizeof(request->seed));
     snprintf(request->instance, sizeof(request->instance), "%s", pull->options.instance);
     rc = message_encode(&message, out, error);

@@ -11,6 +11,7 @@
 #include "protocol/base/option_text.h"
 #include "protocol/base/options.h"
 #include "protocol/link/endpoint.h"
+#include "protocol/page/compress.h"
 #include "replica/command_table.h"
 
 #define IO_TIMEOUT_MIN_MS 10000
@@ -85,7 +86,7 @@ static const struct {
     [REPLACE] = {{"replace", NULL, "rebuild the receiver's file where the page sizes differ", NULL, 0}, SYNCS},
     [WAL_ONLY] = {{"wal-only", NULL, "do not sync unless both databases are in WAL mode", NULL, 0}, SYNCS},
     [TIMEOUT] = {{"timeout", "TIME", "how long to wait for a locked database", "30s", 0}, LINKS},
-    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19", "3", 0}, SYNCS | COMMAND_RESOLVE},
+    [LEVEL] = {{"compress-level", "N", "zstd's level, 1 to 19; default: 3, and for a pull what the origin is set to", NULL, 0}, SYNCS | COMMAND_RESOLVE},
     [NO_COMPRESS] = {{"no-compress", NULL, "send pages as they are", NULL, 0}, SYNCS | COMMAND_RESOLVE},
     [BASE] = {{"base", "auto|reflink|copy|none", "how to keep what was last synced, for small pushes; auto: reflink where the\nfile system can, else copy where there is room", "auto", 0}, SYNCS | COMMAND_RESOLVE},
     [EXE] = {{"exe", "PATH", "name of the lockstep-origin program on the remote side", NULL, 0}, LINKS},
@@ -227,13 +228,15 @@ static void set_flag(struct settings *settings, int row)
         settings->verbose = 0;
     if (flags[row] != NULL)
         ++*flags[row];
-    if (row == NO_COMPRESS)
+    if (row == NO_COMPRESS) {
         settings->sync.level = 0;
+        settings->sync.wanted_level = LEVEL_NONE;
+    }
 }
 
 static int read_value(struct settings *settings, int row, const char *value, struct error *error)
 {
-    int ignored;
+    int ignored, rc;
 
     switch (row) {
     case LOCK_URL:
@@ -256,7 +259,9 @@ static int read_value(struct settings *settings, int row, const char *value, str
     case TIMEOUT:
         return read_short_duration("timeout", value, &settings->sync.timeout_ms, error);
     case LEVEL:
-        return read_integer("compress-level", value, 1, 19, &settings->sync.level, error);
+        rc = read_integer("compress-level", value, 1, COMPRESS_LEVEL_MAX, &settings->sync.level, error);
+        settings->sync.wanted_level = (uint32_t)settings->sync.level;
+        return rc;
     case BASE:
         return kept_base_read_mode(value, &settings->sync.base, error);
     case EXE:
@@ -312,6 +317,7 @@ static int read_value(struct settings *settings, int row, const char *value, str
 static void set_defaults(struct settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
+    settings->sync.level = COMPRESS_LEVEL_DEFAULT;
     instance_default(settings->sync.instance);
 }
 

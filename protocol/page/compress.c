@@ -32,7 +32,7 @@ enum { MODE_BARE = 0, MODE_ZSTD = 1, MODE_UNKNOWN = 2 };
  * A window of 512 KiB, an overlap of nothing, and parts of 2 MiB or of 512 KiB change the bytes by
  * less than 0.3 %, and the time by less than what it varies; the receiver does not notice either.
  */
-#define SMALL_TABLES_LEVEL 3
+#define SMALL_TABLES_LEVEL COMPRESS_LEVEL_DEFAULT
 #define SMALL_HASH_LOG     15
 #define SMALL_CHAIN_LOG    13
 

@@ -19,7 +19,8 @@ struct error;
 struct compressor;
 struct decompressor;
 
-#define COMPRESS_LEVEL_MAX 19
+#define COMPRESS_LEVEL_MAX     19
+#define COMPRESS_LEVEL_DEFAULT 3
 #define COMPRESS_PART      1048576 /* bytes that a thread takes at once, and that may be taken before any come out */
 
 /* level: zstd's (1 to COMPRESS_LEVEL_MAX), 0 for no compression; others are brought into range. */

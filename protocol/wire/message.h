@@ -98,6 +98,9 @@ struct message_error {
 #define SYNC_DRY_RUN     512u /* guard and count, change nothing; no PAGES cross */
 #define SYNC_ALL         1023u /* a request with any other flag is refused: it would ask for what nobody does */
 
+#define LEVEL_UNSAID 0u  /* of the compression of pages: as the sender likes */
+#define LEVEL_NONE   20u /* they are to come as they are; below, zstd's level */
+
 /* The receiver's CELLS or HASHES follow at once, unless its page_count is 0 or the roots are equal. */
 struct message_pull {
     uint32_t flags;                  /* SYNC_* */
@@ -107,6 +110,7 @@ struct message_pull {
     uint8_t seed[LINEAGE_SIZE];      /* of the sketch */
     char instance[129];              /* who pulls, for logs */
     uint64_t rate;                   /* bytes per second that are wanted at most; 0: as fast as can be */
+    uint32_t level;                  /* LEVEL_UNSAID, LEVEL_NONE, or the level that is wanted */
 };
 
 struct message_push {

@@ -40,6 +40,7 @@ static const struct field pull_fields[] = {
     BYTES(pull.seed),
     TEXT(pull.instance),
     U64(pull.rate),
+    U32(pull.level, 0, LEVEL_NONE),
 };
 static const struct field push_fields[] = {
     U32(push.flags, 0, SYNC_ALL),

@@ -186,7 +186,7 @@ class Strangers(Case):
             self.lockstep("pull", self.url("d.db"), self.local)
         (first, hello), (second, _) = greeted(), greeted()
         self.assertNotEqual(self.root_of(hello), old_root)
-        pull = frame(b"\x9a\x03\x00\xc4\x10" + bytes(16) + b"\xcd\x10\x00\x02\xc4\x20" + old_root + b"\x00\xc4\x10" + bytes(16) + b"\xa2me\x00")
+        pull = frame(b"\x9b\x03\x00\xc4\x10" + bytes(16) + b"\xcd\x10\x00\x02\xc4\x20" + old_root + b"\x00\xc4\x10" + bytes(16) + b"\xa2me\x00\x00")
         blocker = sqlite3.connect(self.origin, isolation_level=None)
         blocker.execute("begin exclusive")
         for i, sock in enumerate((first, second)):
@@ -231,7 +231,7 @@ class Strangers(Case):
         self.assertGreater(len(sock.recv(1000)), 50)
         before = self.memory(daemon)
         zeros = b"\xc4\x10" + bytes(16)
-        sock.sendall(frame(b"\x9a\x03\x00" + zeros + b"\x00\x00\xc4\x20" + bytes(32) + b"\x00" + zeros + b"\xa2me\x00"))
+        sock.sendall(frame(b"\x9b\x03\x00" + zeros + b"\x00\x00\xc4\x20" + bytes(32) + b"\x00" + zeros + b"\xa2me\x00\x00"))
         time.sleep(2)
         self.assertLess(self.memory(daemon) - before, 24 << 20)
         self.assert_idle(daemon)

@@ -549,7 +549,7 @@ class Resumption(Case):
 
 class Compression(Small):
     def test_levels(self):
-        """More compression is fewer bytes: of a push by the replica's options, of a pull by the origin's."""
+        """More compression is fewer bytes: of a push by the replica's options, of a pull that asks for nothing by the origin's."""
         weights = {"push": [], "pull": []}
         for number, (near, far) in enumerate([
                 (["--no-compress"], ["--compress-level", "0"]),
@@ -570,7 +570,30 @@ class Compression(Small):
                 self.assertLess(2 * row[1], row[0])
         pages = os.path.getsize(self.path("origin.db"))
         self.assertGreater(weights["pull"][0], pages)
+        # What the origin is set to above its --max-compress-level, it does all the same.
+        self.assertEqual(self.pull_weight(["--max-compress-level", "1", "--compress-level", "19"]), weights["pull"][3])
         self.assertLess(weights["pull"][0], 1.01 * pages + FIXED)
+
+    def pull_weight(self, far, *near):
+        """Of a first copy from an origin with the options far, asked for with the options near: bytes."""
+        self.copy("origin.db", "weighed-origin.db")
+        told = self.sync("pull", "weighed.db", "--base", "none", *near, origin="weighed-origin.db", exe=self.origin_program(*far))
+        for name in os.listdir(self.folder):
+            if name.startswith("weighed"):
+                os.remove(self.path(name))
+        return told["bytes"]
+
+    def test_a_pull_asks_for_its_level(self):
+        """--compress-level and --no-compress of a pull are done by the origin, up to --max-compress-level."""
+        weights = {level: self.pull_weight([], *(["--compress-level", level] if level else [])) for level in (None, "1", "3", "9", "19")}
+        self.assertEqual(weights[None], weights["3"])
+        self.assertGreater(weights["1"], weights["3"])
+        self.assertGreater(weights["3"], weights["9"])
+        self.assertEqual(weights["19"], weights["9"])
+        self.assertLess(self.pull_weight(["--max-compress-level", "19"], "--compress-level", "19"), weights["9"])
+        self.assertEqual(self.pull_weight(["--max-compress-level", "1"], "--compress-level", "9"), weights["3"])
+        self.assertEqual(self.pull_weight(["--compress-level", "9"], "--compress-level", "1"), weights["1"])
+        self.assertGreater(self.pull_weight([], "--no-compress"), os.path.getsize(self.path("origin.db")))
 
 
 if __name__ == "__main__":
