@@ -131,6 +131,8 @@ static int tear_down(void **state)
     return system(command);
 }
 
+static int level = 3; /* that the next reader wants */
+
 static void on_ring(void *user)
 {
     (void)user;
@@ -140,7 +142,7 @@ static void on_ring(void *user)
 /* A sender that has found what differs, for a replica that has the old content, or nothing. */
 static struct sender *find(int has_old)
 {
-    struct sender_options options = {.level = 3, .stops = 1};
+    struct sender_options options = {.level = level, .stops = 1};
     struct sender *sender;
     struct error error = {0};
 
@@ -155,7 +157,7 @@ static struct sender *find(int has_old)
 
 static int open_as(struct stream_reader *reader, int has_old, struct sender **sender)
 {
-    const struct stream_options options = {.path = path, .timeout_ms = TIMEOUT_MS, .level = 3};
+    const struct stream_options options = {.path = path, .timeout_ms = TIMEOUT_MS, .level = level};
     struct error error = {0};
 
     *reader = (struct stream_reader){.ticket = {.on_ring = on_ring}};
@@ -246,6 +248,39 @@ static void check_sharing(void)
     for (int i = 0; i < 3; i++)
         buffer_release(&out[i]);
     buffer_release(&alone);
+}
+
+/* Who wants another level has a stream of his own, and shares it with who wants the same. */
+static void test_levels_are_not_shared(void **state)
+{
+    const int levels[] = {3, 0, 3, 9, 0, 9};
+    struct stream_reader readers[6];
+    struct stream_cache_stats stats;
+    struct buffer out;
+    size_t lens[6];
+
+    (void)state;
+    buffer_init(&out, 16 * MIB);
+    for (int i = 0; i < 6; i++) {
+        level = levels[i];
+        open_stream(&readers[i], 1);
+        out.len = 0;
+        assert_true(read_parts(&readers[i], 1000, &out));
+        lens[i] = out.len;
+    }
+    level = 3;
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < i; j++) {
+            assert_int_equal(readers[i].stream == readers[j].stream, levels[i] == levels[j]);
+            assert_int_equal(lens[i] == lens[j], levels[i] == levels[j]);
+        }
+    }
+    for (int i = 0; i < 6; i++)
+        stream_close(streams, &readers[i]);
+    stream_cache_read(streams, &stats);
+    assert_int_equal(stats.made, 3);
+    assert_int_equal(stats.shared, 3);
+    buffer_release(&out);
 }
 
 static void test_sharing_in_memory(void **state)
@@ -449,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sharing_in_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sharing_in_file, set_up_file, tear_down),
         cmocka_unit_test_setup_teardown(test_difference_matters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_levels_are_not_shared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_abandoned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_moved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_waiting, set_up, tear_down),
