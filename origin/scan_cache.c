@@ -14,7 +14,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "origin/counted_scan.h"
+#include "origin/kept_connection.h"
 #include "origin/memory_budget.h"
+#include "origin/scan_shelf.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
@@ -22,29 +25,15 @@
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/page_scan.h"
 
-/* Earlier scans of one database. */
-#define EARLIER 8
-/* How long the kept connection waits for a lock when it is only asked. Others wait for its answer.
- */
-#define ASK_TIMEOUT_MS 2
-
 enum entry_state { IDLE, ASKING, SCANNING };
-
-/* A scan and when it was last used. */
-struct kept_scan {
-    struct page_scan *scan; /* NULL: none */
-    uint64_t used;
-};
 
 struct entry {
     struct entry *next;
-    char *path;
     uint64_t id;
     enum entry_state state;
-    struct database *db; /* kept open; NULL: not yet, or there is no file */
-    uint32_t version;    /* its data_version in the transaction of the latest scan */
-    struct kept_scan latest;
-    struct kept_scan earlier[EARLIER];
+    struct kept_connection kept;
+    uint32_t version; /* what it said in the transaction of the latest scan */
+    struct scan_shelf shelf;
     int has_offer; /* the database has no lineage; offer is what all sessions offer */
     struct scan_identity offer;
     struct scan_request *waiting; /* for the scan under way */
@@ -65,26 +54,12 @@ struct scan_cache {
 
 /* ---- memory ---- */
 
-static void scan_gone(void *arg, size_t bytes)
-{
-    memory_budget_give(arg, bytes);
-}
-
-static void empty(struct kept_scan *kept)
-{
-    page_scan_free(kept->scan);
-    *kept = (struct kept_scan){0};
-}
-
 static void free_entry(struct entry *entry)
 {
     assert(entry->waiting == NULL && entry->state == IDLE);
-    empty(&entry->latest);
-    for (int i = 0; i < EARLIER; i++)
-        empty(&entry->earlier[i]);
-    database_free(entry->db);
+    scan_shelf_release(&entry->shelf);
+    kept_connection_release(&entry->kept);
     explicit_bzero(&entry->offer, sizeof(entry->offer));
-    free(entry->path);
     free(entry);
 }
 
@@ -106,7 +81,7 @@ static void unlink_entry(struct scan_cache *cache, struct entry *entry)
 }
 
 /* The earlier scan, or else the entry, that was used least recently. Under the mutex. */
-static uint64_t find_oldest(struct scan_cache *cache, struct kept_scan **earlier,
+static uint64_t find_oldest(struct scan_cache *cache, struct shelved_scan **earlier,
                             struct entry **whole)
 {
     uint64_t oldest = UINT64_MAX;
@@ -114,16 +89,15 @@ static uint64_t find_oldest(struct scan_cache *cache, struct kept_scan **earlier
     *earlier = NULL;
     *whole = NULL;
     for (struct entry *entry = cache->entries; entry != NULL; entry = entry->next) {
-        for (int i = 0; i < EARLIER; i++) {
-            struct kept_scan *kept = &entry->earlier[i];
-            if (kept->scan == NULL || kept->used >= oldest)
-                continue;
-            oldest = kept->used;
-            *earlier = kept;
+        struct shelved_scan *shelved = scan_shelf_oldest(&entry->shelf);
+
+        if (shelved != NULL && shelved->used < oldest) {
+            oldest = shelved->used;
+            *earlier = shelved;
             *whole = NULL;
         }
-        if (is_free(entry) && entry->latest.used < oldest) {
-            oldest = entry->latest.used;
+        if (is_free(entry) && entry->shelf.latest.used < oldest) {
+            oldest = entry->shelf.latest.used;
             *earlier = NULL;
             *whole = entry;
         }
@@ -134,7 +108,7 @@ static uint64_t find_oldest(struct scan_cache *cache, struct kept_scan **earlier
 static uint64_t oldest(void *arg)
 {
     struct scan_cache *cache = arg;
-    struct kept_scan *earlier;
+    struct shelved_scan *earlier;
     struct entry *whole;
     uint64_t used;
 
@@ -147,21 +121,21 @@ static uint64_t oldest(void *arg)
 static int drop(void *arg)
 {
     struct scan_cache *cache = arg;
-    struct kept_scan *earlier;
-    struct kept_scan taken = {0};
+    struct shelved_scan *earlier;
+    struct shelved_scan taken = {0};
     struct entry *whole;
 
     pthread_mutex_lock(&cache->mutex);
     find_oldest(cache, &earlier, &whole);
     if (earlier != NULL) {
         taken = *earlier;
-        *earlier = (struct kept_scan){0};
+        *earlier = (struct shelved_scan){0};
     } else if (whole != NULL) {
         unlink_entry(cache, whole);
     }
     pthread_mutex_unlock(&cache->mutex);
     /* Closing the last connection to a database may checkpoint it: not under the mutex. */
-    empty(&taken);
+    page_scan_free(taken.scan);
     if (whole != NULL)
         free_entry(whole);
     return earlier != NULL || whole != NULL;
@@ -202,7 +176,7 @@ static struct entry *find(struct scan_cache *cache, const char *path)
 {
     struct entry *entry;
 
-    for (entry = cache->entries; entry != NULL && strcmp(entry->path, path) != 0;
+    for (entry = cache->entries; entry != NULL && strcmp(entry->kept.path, path) != 0;
          entry = entry->next)
         ;
     return entry;
@@ -222,7 +196,7 @@ static struct entry *add_entry(struct scan_cache *cache, const char *path)
 {
     struct entry *entry = calloc(1, sizeof(*entry));
 
-    if (entry == NULL || (entry->path = strdup(path)) == NULL) {
+    if (entry == NULL || kept_connection_init(&entry->kept, path) != 0) {
         free(entry);
         return NULL;
     }
@@ -242,7 +216,8 @@ static struct entry *take_surplus(struct scan_cache *cache)
     if (cache->count <= LIMIT_KEPT_DATABASES)
         return NULL;
     for (struct entry *entry = cache->entries; entry != NULL; entry = entry->next) {
-        if (is_free(entry) && (surplus == NULL || entry->latest.used < surplus->latest.used))
+        if (is_free(entry) &&
+            (surplus == NULL || entry->shelf.latest.used < surplus->shelf.latest.used))
             surplus = entry;
     }
     if (surplus != NULL)
@@ -292,20 +267,6 @@ void scan_cache_leave(struct scan_cache *cache, struct scan_request *request)
 
 /* ---- asking ---- */
 
-/* What the kept connection says of the version. 0, or why it cannot be told. */
-static int ask_version(struct entry *entry, uint32_t *version, struct database_state *state)
-{
-    struct error ignored;
-    int rc = database_begin_read(entry->db, state, &ignored);
-
-    if (rc == 0)
-        rc = database_data_version(entry->db, version, &ignored);
-    database_end(entry->db);
-    if (rc == 0 && database_has_moved(entry->db))
-        rc = ERR_MOVED;
-    return rc;
-}
-
 /* Whether what was scanned last is still there; "no" where that cannot be told at once. Under the
  * mutex, which is free meanwhile. */
 static int is_current(struct scan_cache *cache, struct entry *entry, struct local_copy *other)
@@ -314,11 +275,11 @@ static int is_current(struct scan_cache *cache, struct entry *entry, struct loca
     uint32_t version;
     int is;
 
-    if (entry->latest.scan == NULL || entry->db == NULL)
+    if (entry->shelf.latest.scan == NULL || entry->kept.db == NULL)
         return 0;
     entry->state = ASKING;
     pthread_mutex_unlock(&cache->mutex);
-    is = ask_version(entry, &version, &state) == 0 && version == entry->version &&
+    is = kept_connection_ask(&entry->kept, &version, &state) == 0 && version == entry->version &&
          (other == NULL || !database_has_moved(other->db));
     pthread_mutex_lock(&cache->mutex);
     entry->state = IDLE;
@@ -334,7 +295,7 @@ int scan_cache_prove(void *arg, struct local_copy *copy)
 
     pthread_mutex_lock(&cache->mutex);
     entry = find_unasked(cache, copy->real_path);
-    is = entry != NULL && entry->state == IDLE && entry->latest.scan == copy->borrowed &&
+    is = entry != NULL && entry->state == IDLE && entry->shelf.latest.scan == copy->borrowed &&
          is_current(cache, entry, copy);
     pthread_mutex_unlock(&cache->mutex);
     return is;
@@ -350,102 +311,13 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Hash the database of the transaction that is open. */
-static int hash_pages(struct scan_cache *cache, struct entry *entry,
-                      const struct database_state *state, const uint8_t key[HASH_KEY_SIZE],
-                      struct page_scan **scan, struct error *error)
-{
-    size_t bytes = page_scan_size(state->page_count);
-    struct page_index index = {0};
-    struct page_hasher hasher;
-    int rc = memory_budget_take(cache->budget, bytes, "the page hashes of a database", error);
-
-    if (rc != 0)
-        return rc;
-    page_hasher_init(&hasher, key);
-    rc = database_scan(entry->db, &hasher, &index, NULL, NULL, error);
-    explicit_bzero(&hasher, sizeof(hasher));
-    if (rc == 0)
-        rc = page_scan_new_take(scan, &index, state, key, scan_gone, cache->budget, error);
-    if (rc != 0)
-        memory_budget_give(cache->budget, bytes);
-    return rc;
-}
-
-/* There is no file. */
-static int scan_nothing(const uint8_t key[HASH_KEY_SIZE], struct page_scan **scan,
-                        struct error *error)
-{
-    const struct database_state state = {.is_empty = 1};
-    struct page_index index = {0};
-
-    error_init(error);
-    return page_scan_new_take(scan, &index, &state, key, NULL, NULL, error);
-}
-
-/*
- * Scan, unless what was scanned last turns out to be there still: then *scan is that, with one user
- * more. The entry is SCANNING: its connection and its latest scan are ours.
- */
-static int scan_entry(struct scan_cache *cache, struct entry *entry,
-                      const uint8_t key[HASH_KEY_SIZE], uint32_t timeout_ms,
-                      struct page_scan **scan, uint32_t *version, struct error *error)
-{
-    struct page_scan *latest = entry->latest.scan;
-    int has_moved = entry->db != NULL && database_has_moved(entry->db);
-    struct database_state state;
-    int rc;
-
-    if (has_moved) {
-        database_free(entry->db);
-        entry->db = NULL;
-    }
-    if (entry->db == NULL) {
-        latest = NULL;
-        rc = database_open(&entry->db, entry->path, 0, timeout_ms, error);
-        if (rc != 0)
-            return rc == ERR_NO_DATABASE ? scan_nothing(key, scan, error) : rc;
-    }
-    database_set_timeout(entry->db, timeout_ms);
-    rc = database_begin_read(entry->db, &state, error);
-    if (rc == 0)
-        rc = database_data_version(entry->db, version, error);
-    if (rc == 0 && latest != NULL && *version == entry->version &&
-        memcmp(page_scan_key(latest), key, HASH_KEY_SIZE) == 0)
-        *scan = page_scan_keep(latest);
-    else if (rc == 0)
-        rc = hash_pages(cache, entry, &state, key, scan, error);
-    database_end(entry->db);
-    database_set_timeout(entry->db, ASK_TIMEOUT_MS);
-    return rc;
-}
-
-/* The scan is the latest now, the one before an earlier one. Under the mutex. */
+/* The scan is the latest now. Under the mutex. */
 static void install(struct scan_cache *cache, struct entry *entry, struct page_scan *scan,
                     uint32_t version)
 {
-    struct kept_scan *place = &entry->earlier[0];
-    int is_same_key;
-
     entry->version = version;
-    if (scan == entry->latest.scan)
-        return;
-    is_same_key = entry->latest.scan != NULL && memcmp(page_scan_key(entry->latest.scan),
-                                                       page_scan_key(scan), HASH_KEY_SIZE) == 0;
-    for (int i = 0; i < EARLIER; i++) {
-        if (!is_same_key)
-            empty(&entry->earlier[i]);
-        if (entry->earlier[i].used < place->used)
-            place = &entry->earlier[i];
-    }
-    if (is_same_key) {
-        empty(place);
-        *place = entry->latest;
-        entry->latest = (struct kept_scan){0};
-    }
-    empty(&entry->latest);
-    entry->latest.scan = page_scan_keep(scan);
-    entry->latest.used = memory_budget_now(cache->budget);
+    if (scan != entry->shelf.latest.scan)
+        scan_shelf_put(&entry->shelf, scan, memory_budget_now(cache->budget));
 }
 
 /* Scan while others wait. Under the mutex, which is free meanwhile. */
@@ -459,10 +331,12 @@ static int scan_alone(struct scan_cache *cache, struct entry *entry,
 
     entry->state = SCANNING;
     pthread_mutex_unlock(&cache->mutex);
-    rc = scan_entry(cache, entry, identity->hash_key, timeout_ms, scan, &version, error);
+    rc = kept_connection_scan(&entry->kept, cache->budget, identity->hash_key,
+                              entry->shelf.latest.scan, entry->version, timeout_ms, scan, &version,
+                              error);
     seconds = seconds_now() - seconds;
-    if (rc == 0 && *scan != entry->latest.scan)
-        log_line(LOG_INFO, "scanned %s: %u pages in %.3f seconds", entry->path,
+    if (rc == 0 && *scan != entry->shelf.latest.scan)
+        log_line(LOG_INFO, "scanned %s: %u pages in %.3f seconds", entry->kept.path,
                  page_scan_geometry(*scan)->page_count, seconds);
     pthread_mutex_lock(&cache->mutex);
     entry->state = IDLE;
@@ -471,7 +345,7 @@ static int scan_alone(struct scan_cache *cache, struct entry *entry,
     if (rc != 0) {
         entry->failures++;
         entry->failure = *error;
-    } else if (entry->db != NULL) {
+    } else if (entry->kept.db != NULL) {
         install(cache, entry, *scan, version);
     }
     ring_for_all(cache, entry);
@@ -508,12 +382,12 @@ static int get(struct scan_cache *cache, struct entry *entry, struct scan_reques
         wait_in_line(entry, request);
         return 0;
     }
-    if (entry->latest.scan != NULL &&
-        memcmp(page_scan_key(entry->latest.scan), identity->hash_key, HASH_KEY_SIZE) == 0 &&
+    if (entry->shelf.latest.scan != NULL &&
+        memcmp(page_scan_key(entry->shelf.latest.scan), identity->hash_key, HASH_KEY_SIZE) == 0 &&
         is_current(cache, entry, NULL)) {
         cache->stats.shared++;
-        entry->latest.used = memory_budget_now(cache->budget);
-        *scan = page_scan_keep(entry->latest.scan);
+        entry->shelf.latest.used = memory_budget_now(cache->budget);
+        *scan = page_scan_keep(entry->shelf.latest.scan);
         return 0;
     }
     return scan_alone(cache, entry, identity, timeout_ms, scan, error);
@@ -547,45 +421,21 @@ struct page_scan *scan_cache_find(struct scan_cache *cache, const char *real_pat
                                   const uint8_t key[HASH_KEY_SIZE], const uint8_t root[ROOT_SIZE])
 {
     struct page_scan *found = NULL;
+    struct shelved_scan *shelved;
     struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
     entry = find(cache, real_path);
-    for (int i = 0; entry != NULL && found == NULL && i < EARLIER; i++) {
-        struct kept_scan *kept = &entry->earlier[i];
-        if (kept->scan == NULL || memcmp(page_scan_key(kept->scan), key, HASH_KEY_SIZE) != 0 ||
-            memcmp(page_scan_geometry(kept->scan)->root, root, ROOT_SIZE) != 0)
-            continue;
-        kept->used = memory_budget_now(cache->budget);
-        found = page_scan_keep(kept->scan);
+    shelved = entry != NULL ? scan_shelf_find(&entry->shelf, key, root) : NULL;
+    if (shelved != NULL) {
+        shelved->used = memory_budget_now(cache->budget);
+        found = page_scan_keep(shelved->scan);
     }
     pthread_mutex_unlock(&cache->mutex);
     return found;
 }
 
 /* ---- after a push ---- */
-
-/* A scan with what copy has in memory, whose state is filled in by the caller. NULL: there is no
- * room. */
-static struct page_scan *copy_scan(struct scan_cache *cache, const struct local_copy *copy)
-{
-    size_t bytes = page_scan_size(copy->index.page_count);
-    struct page_index index = {.page_size = 0};
-    struct page_scan *scan = NULL;
-    struct error ignored;
-
-    if (memory_budget_take(cache->budget, bytes, "page hashes", &ignored) != 0)
-        return NULL;
-    if (page_index_resize(&index, copy->index.page_count, &ignored) == 0) {
-        index.page_size = copy->index.page_size;
-        memcpy(index.hashes, copy->index.hashes, index.page_count * sizeof(*index.hashes));
-        page_scan_new_take(&scan, &index, &copy->state, copy->hash_key, scan_gone, cache->budget,
-                           &ignored);
-    }
-    if (scan == NULL)
-        memory_budget_give(cache->budget, bytes);
-    return scan;
-}
 
 void scan_cache_publish(struct scan_cache *cache, struct local_copy *copy)
 {
@@ -597,16 +447,17 @@ void scan_cache_publish(struct scan_cache *cache, struct local_copy *copy)
 
     pthread_mutex_lock(&cache->mutex);
     entry = find_unasked(cache, copy->real_path);
-    if (entry == NULL || entry->state != IDLE || entry->db == NULL || entry->latest.scan == NULL ||
-        memcmp(page_scan_key(entry->latest.scan), copy->hash_key, HASH_KEY_SIZE) != 0) {
+    if (entry == NULL || entry->state != IDLE || entry->kept.db == NULL ||
+        entry->shelf.latest.scan == NULL ||
+        memcmp(page_scan_key(entry->shelf.latest.scan), copy->hash_key, HASH_KEY_SIZE) != 0) {
         pthread_mutex_unlock(&cache->mutex);
         return;
     }
     entry->state = ASKING;
     pthread_mutex_unlock(&cache->mutex);
-    if (ask_version(entry, &version, &state) == 0 && local_copy_hold(copy, &ignored) == 0 &&
-        !database_has_moved(copy->db))
-        scan = copy_scan(cache, copy);
+    if (kept_connection_ask(&entry->kept, &version, &state) == 0 &&
+        local_copy_hold(copy, &ignored) == 0 && !database_has_moved(copy->db))
+        scan = counted_scan_copy(cache->budget, copy);
     local_copy_let_go(copy);
     pthread_mutex_lock(&cache->mutex);
     entry->state = IDLE;
@@ -637,6 +488,6 @@ void scan_cache_read(struct scan_cache *cache, struct scan_cache_stats *stats)
     pthread_mutex_lock(&cache->mutex);
     *stats = cache->stats;
     for (const struct entry *entry = cache->entries; entry != NULL; entry = entry->next)
-        stats->databases += entry->db != NULL;
+        stats->databases += entry->kept.db != NULL;
     pthread_mutex_unlock(&cache->mutex);
 }
