@@ -2,10 +2,18 @@
  * difference: finding the pages that differ, with little said.
  *
  * The receiver describes its pages, the sender subtracts its own and finds which differ, and what
- * the receiver's hash of each was. Two descriptions exist. The sketch (sketch.h) costs 18 to 22
- * bytes for each page that differs, however they are scattered; a flat list costs 8 bytes for each
- * page there is. The sender starts with the sketch and asks for the list once that is the smaller
- * one.
+ * the receiver's hash of each was. Where there are no more pages than 1060, the description is the
+ * list of their hashes, 8 bytes each. Else it is cells, of 16 bytes, that find a page for 16 to 25
+ * bytes, however the pages are scattered: up to 5250 pages, power sums of them all (power_sums.h),
+ * which leave nothing to chance; beyond, the cells of a sketch (sketch.h). Where too many pages
+ * differ for cells the list follows them, and leaves out as many hashes as the words of the cells
+ * are worth: cells and list together are never more than the list alone.
+ *
+ * With d pages that differ, the cells and hashes, and the frames of the messages that carry and ask
+ * for them, take at most 25 * d + 8500 bytes; and without the frames (at most 17 bytes for each
+ * message) never more than 8 bytes for each page there is. They take one round trip up to 300
+ * pages, and at most one more for each factor of four. Of the sketch that is true but for chances
+ * of less than one in a million, which cost a few bytes or a round trip (sketch_finder.c).
  *
  * Only pages up to the smaller of the two page counts take part. Both sides know it: `pages` below.
  *
@@ -22,19 +30,23 @@ struct error;
 struct page_hash;
 struct buffer;
 
-#define DIFFERENCE_CELL_SIZE 16 /* bytes */
-#define DIFFERENCE_HASH_SIZE 8
-#define DIFFERENCE_FIRST_CELLS                                                                     \
-    512 /* in the first flight: enough for about 340 pages that differ                             \
-         */
-#define DIFFERENCE_SEED_SIZE 16
+#define DIFFERENCE_CELL_SIZE   16 /* bytes */
+#define DIFFERENCE_HASH_SIZE   8
+#define DIFFERENCE_FIRST_CELLS 530  /* in the first flight: enough for 300 pages that differ */
+#define DIFFERENCE_SUMS_PAGES  5250 /* up to so many pages, cells are power sums */
+#define DIFFERENCE_SEED_SIZE   16
+
+/* The cells may weigh so many bytes for each page that differs, and so many for all, 200 less than
+ * with the frames. */
+#define DIFFERENCE_BYTES_PER_PAGE 25
+#define DIFFERENCE_BYTES_BASE     8300
 
 /* What the sender wants to hear next, or that it knows. */
 enum difference_kind { DIFFERENCE_CELLS, DIFFERENCE_HASHES, DIFFERENCE_FOUND };
 
 struct difference_want {
     enum difference_kind kind;
-    uint64_t first; /* number of the first cell, or of the first page (from 1) */
+    uint64_t first; /* number of the first cell (from 0), or of the first hash (from 1) */
     uint64_t count; /* how many cells, or hashes */
 };
 
@@ -55,8 +67,11 @@ void difference_describer_free(struct difference_describer *describer);
 /*
  * Append to out the bytes of the cells or hashes first … first + count - 1: 16 bytes a cell (S0
  * then S1, little-endian), 8 a hash (little-endian). A flight may be asked for whole or in pieces,
- * each where the last one of its kind ended (cells from 0, hashes from 1). ERR_PROTOCOL for any
- * other, or beyond what a finder asks for (the want may come from the peer); out is then as it was.
+ * each where the last one of its kind ended: cells from 0; hashes from 1, or, w being the words of
+ * the cells that were described (of a sketch, 1060, those of its first tier), from w + 1, which
+ * leaves out the pages that these words are worth. Hashes from 1 are in the order of the pages,
+ * else, of a sketch, as sketch_list_order has it. ERR_PROTOCOL for any other, or beyond what a
+ * finder asks for (the want may come from the peer); out is then as it was.
  */
 int difference_describe(struct difference_describer *describer, const struct difference_want *want,
                         struct buffer *out, struct error *error);
@@ -93,5 +108,8 @@ struct difference_want difference_finder_want(const struct difference_finder *fi
 /* After DIFFERENCE_FOUND: the pages that differ, ascending. Owned by the finder. */
 const struct difference_page *difference_finder_pages(const struct difference_finder *finder,
                                                       size_t *count);
+
+/* A hash as it is in the list. */
+uint64_t difference_load_hash(const uint8_t bytes[DIFFERENCE_HASH_SIZE]);
 
 #endif

@@ -41,40 +41,127 @@ uint64_t gf64_multiply_portable(uint64_t a, uint64_t b)
     return product;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("pclmul,sse2"))) static uint64_t multiply_pclmul(uint64_t a, uint64_t b)
-{
-    const __m128i reduction = _mm_set_epi64x(0, REDUCTION);
-    __m128i product, fold;
+/* The ways to calculate: portable, or by the processor's own instruction. */
+struct methods {
+    uint64_t (*multiply)(uint64_t a, uint64_t b);
+    void (*multiply_each)(uint64_t *products, const uint64_t *factors, size_t count);
+    void (*add_multiple)(uint64_t *sums, const uint64_t *terms, uint64_t factor, size_t count);
+    uint64_t (*dot)(const uint64_t *a, const uint64_t *b, size_t count);
+};
 
-    product =
-        _mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)a), _mm_set_epi64x(0, (long long)b), 0);
-    fold = _mm_clmulepi64_si128(product, reduction, 0x01); /* of degree below 68 */
+static void multiply_each_portable(uint64_t *products, const uint64_t *factors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        products[i] = gf64_multiply_portable(products[i], factors[i]);
+}
+
+static void add_multiple_portable(uint64_t *sums, const uint64_t *terms, uint64_t factor,
+                                  size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] ^= gf64_multiply_portable(terms[i], factor);
+}
+
+static uint64_t dot_portable(const uint64_t *a, const uint64_t *b, size_t count)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum ^= gf64_multiply_portable(a[i], b[i]);
+    return sum;
+}
+
+static const struct methods portable = {gf64_multiply_portable, multiply_each_portable,
+                                        add_multiple_portable, dot_portable};
+
+#if defined(__x86_64__)
+#define WITH_PCLMUL __attribute__((target("pclmul,sse2")))
+
+WITH_PCLMUL static inline __m128i full_product(uint64_t a, uint64_t b)
+{
+    return _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi64_si128((long long)b),
+                                0);
+}
+
+WITH_PCLMUL static inline uint64_t reduce(__m128i product)
+{
+    const __m128i reduction = _mm_cvtsi64_si128(REDUCTION);
+    __m128i fold = _mm_clmulepi64_si128(product, reduction, 0x01); /* of degree below 68 */
+
     product = _mm_xor_si128(product, fold);
     fold = _mm_clmulepi64_si128(fold, reduction, 0x01);
     return (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(product, fold));
 }
+
+WITH_PCLMUL static uint64_t multiply_pclmul(uint64_t a, uint64_t b)
+{
+    return reduce(full_product(a, b));
+}
+
+WITH_PCLMUL static void multiply_each_pclmul(uint64_t *products, const uint64_t *factors,
+                                             size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        products[i] = reduce(full_product(products[i], factors[i]));
+}
+
+WITH_PCLMUL static void add_multiple_pclmul(uint64_t *sums, const uint64_t *terms, uint64_t factor,
+                                            size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] ^= reduce(full_product(terms[i], factor));
+}
+
+WITH_PCLMUL static uint64_t dot_pclmul(const uint64_t *a, const uint64_t *b, size_t count)
+{
+    __m128i sum = _mm_setzero_si128();
+
+    for (size_t i = 0; i < count; i++)
+        sum = _mm_xor_si128(sum, full_product(a[i], b[i]));
+    return reduce(sum);
+}
+
+static const struct methods accelerated = {multiply_pclmul, multiply_each_pclmul,
+                                           add_multiple_pclmul, dot_pclmul};
 #endif
 
-static uint64_t (*multiply)(uint64_t, uint64_t) = gf64_multiply_portable;
+static const struct methods *methods = &portable;
 
-__attribute__((constructor)) static void choose_multiply(void)
+__attribute__((constructor)) static void choose_methods(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("pclmul"))
-        multiply = multiply_pclmul;
+        methods = &accelerated;
 #endif
+}
+
+int gf64_accelerate(int is_wanted)
+{
+    methods = &portable;
+    if (is_wanted)
+        choose_methods();
+    return methods != &portable;
 }
 
 uint64_t gf64_multiply(uint64_t a, uint64_t b)
 {
-    return multiply(a, b);
+    return methods->multiply(a, b);
 }
 
-int gf64_is_accelerated(void)
+void gf64_multiply_each(uint64_t *products, const uint64_t *factors, size_t count)
 {
-    return multiply != gf64_multiply_portable;
+    methods->multiply_each(products, factors, count);
+}
+
+void gf64_add_multiple(uint64_t *sums, const uint64_t *terms, uint64_t factor, size_t count)
+{
+    methods->add_multiple(sums, terms, factor, count);
+}
+
+uint64_t gf64_dot(const uint64_t *a, const uint64_t *b, size_t count)
+{
+    return methods->dot(a, b, count);
 }
 
 /*
@@ -89,11 +176,11 @@ uint64_t gf64_inverse(uint64_t a)
         uint64_t raised = power;
 
         for (int k = 0; k < ones; k++)
-            raised = multiply(raised, raised);
-        power = multiply(raised, power);
-        power = multiply(multiply(power, power), a);
+            raised = gf64_multiply(raised, raised);
+        power = gf64_multiply(raised, power);
+        power = gf64_multiply(gf64_multiply(power, power), a);
     }
-    return multiply(power, power);
+    return gf64_multiply(power, power);
 }
 
 /* Montgomery's trick: one inverse of the product of all, and three products for each element. */
@@ -104,13 +191,13 @@ void gf64_inverse_many(uint64_t *elements, size_t count, uint64_t *scratch)
 
     for (i = 0; i < count; i++) {
         scratch[i] = product;
-        product = multiply(product, elements[i]);
+        product = gf64_multiply(product, elements[i]);
     }
     inverse = gf64_inverse(product);
     for (i = count; i > 0; i--) {
         uint64_t element = elements[i - 1];
 
-        elements[i - 1] = multiply(inverse, scratch[i - 1]);
-        inverse = multiply(inverse, element);
+        elements[i - 1] = gf64_multiply(inverse, scratch[i - 1]);
+        inverse = gf64_multiply(inverse, element);
     }
 }

@@ -17,8 +17,18 @@ uint64_t gf64_multiply(uint64_t a, uint64_t b);
 /* The same in portable C. Quickest where b is small. */
 uint64_t gf64_multiply_portable(uint64_t a, uint64_t b);
 
-/* Whether gf64_multiply uses the processor's carry-less multiplication. */
-int gf64_is_accelerated(void);
+/* Use the processor's carry-less multiplication, as is done unasked, or do without; whether it is
+ * used from now on is returned. For tests, while no other thread calculates. */
+int gf64_accelerate(int is_wanted);
+
+/* products[i] = products[i] * factors[i] for count elements. */
+void gf64_multiply_each(uint64_t *products, const uint64_t *factors, size_t count);
+
+/* sums[i] = sums[i] + terms[i] * factor for count elements. */
+void gf64_add_multiple(uint64_t *sums, const uint64_t *terms, uint64_t factor, size_t count);
+
+/* The sum of a[i] * b[i] over count elements. */
+uint64_t gf64_dot(const uint64_t *a, const uint64_t *b, size_t count);
 
 /* The b with a * b = 1; 0 for 0. */
 uint64_t gf64_inverse(uint64_t a);

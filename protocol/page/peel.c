@@ -9,20 +9,20 @@
 #include "protocol/base/error.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
+#include "protocol/page/peel_rest.h"
 #include "protocol/page/tally.h"
 
 #define BATCH 128 /* cells that are divided together */
-#define FEW   16  /* cells, or pages that may be meant by them */
+#define RESTS 16  /* how often what is left is looked at: each time costs a pass over all pages */
 
-int peel_init(struct peel *peel, const uint8_t seed[SKETCH_SEED_SIZE], uint32_t pages,
+int peel_init(struct peel *peel, const struct sketch_key *key, const struct page_hash *own,
               struct error *error)
 {
-    *peel = (struct peel){.pages = pages};
-    sketch_key_init(&peel->key, seed);
-    peel->slots = calloc((size_t)pages + 1, sizeof(*peel->slots));
+    *peel = (struct peel){.key = key, .own = own, .pages = key->pages};
+    peel->slots = calloc((size_t)peel->pages + 1, sizeof(*peel->slots));
     if (peel->slots == NULL)
         return error_set(error, ERR_INTERNAL, "no memory to compare %lu pages",
-                         (unsigned long)pages);
+                         (unsigned long)peel->pages);
     return 0;
 }
 
@@ -36,14 +36,6 @@ static void release_cells(struct peel *peel)
     peel->is_queued = NULL;
     peel->count = peel->settled = peel->room = 0;
     peel->queue_first = peel->queue_count = 0;
-}
-
-void peel_reset(struct peel *peel)
-{
-    release_cells(peel);
-    for (size_t i = 0; i < peel->found_count; i++)
-        peel->slots[peel->found[i].pgno - 1] = 0;
-    peel->found_count = 0;
 }
 
 void peel_release(struct peel *peel)
@@ -100,7 +92,7 @@ static void solve(const struct peel *peel, const uint64_t *numbers, size_t count
         uint64_t pgno = gf64_multiply(inverses[c], peel->cells[number].weighted);
 
         if (pgno >= 1 && pgno <= peel->pages &&
-            sketch_falls_into(&peel->key, (uint32_t)pgno, number))
+            sketch_falls_into(peel->key, (uint32_t)pgno, number))
             pgnos[which[c]] = (uint32_t)pgno;
     }
 }
@@ -164,7 +156,7 @@ static void take_out(struct peel *peel, uint32_t pgno, uint64_t difference, uint
                      uint64_t end)
 {
     uint64_t places[SKETCH_PLACES_MAX], weighted = gf64_multiply(difference, pgno);
-    unsigned count = sketch_places(&peel->key, pgno, first, end, places);
+    unsigned count = sketch_places(peel->key, pgno, first, end, places);
 
     for (unsigned i = 0; i < count; i++) {
         peel->cells[places[i]].sum ^= difference;
@@ -173,7 +165,9 @@ static void take_out(struct peel *peel, uint32_t pgno, uint64_t difference, uint
     }
 }
 
-int peel_note(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error)
+/* Count the page, the hashes of which differ by `difference`, among those found; a second time, by
+ * the same, undoes it. */
+static int note(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error)
 {
     if (peel->slots[pgno - 1] != 0) {
         peel->found[peel->slots[pgno - 1] - 1].their_hash ^= difference;
@@ -194,14 +188,22 @@ int peel_note(struct peel *peel, uint32_t pgno, uint64_t difference, struct erro
     return 0;
 }
 
-static int take_page(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error)
+uint64_t peel_known(const struct peel *peel, uint32_t pgno)
+{
+    uint32_t slot = peel->slots[pgno - 1];
+
+    return slot != 0 ? peel->found[slot - 1].their_hash : 0;
+}
+
+int peel_take(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error)
 {
     int code;
 
-    if (++peel->steps > 2 * (uint64_t)peel->pages)
+    if (++peel->steps > 4 * (uint64_t)peel->pages)
         return error_set(error, ERR_PROTOCOL,
                          "the other side's sketch of its pages makes no sense");
-    if ((code = peel_note(peel, pgno, difference, error)) == 0)
+    peel->is_gauge_empty = 0;
+    if ((code = note(peel, pgno, difference, error)) == 0)
         take_out(peel, pgno, difference, SKETCH_GAUGE_CELLS, peel->settled);
     return code;
 }
@@ -224,98 +226,29 @@ static int peel_batch(struct peel *peel, struct error *error)
         /* A cell that changed since it was divided is in the queue again. */
         if (pgnos[i] == 0 || peel->is_queued[numbers[i]])
             continue;
-        if ((code = take_page(peel, pgnos[i], sums[i], error)) != 0)
+        if ((code = peel_take(peel, pgnos[i], sums[i], error)) != 0)
             return code;
     }
     return 0;
 }
 
-/* How many cells are not empty: counted up to `enough`. */
-static size_t count_left(const struct peel *peel, size_t enough)
+int peel_is_empty(const struct peel *peel, uint64_t first, uint64_t end)
 {
-    size_t left = 0;
-
-    for (uint64_t cell = SKETCH_GAUGE_CELLS; cell < peel->settled && left < enough; cell++)
-        left += !is_empty(peel, cell);
-    return left;
+    while (first < end && is_empty(peel, first))
+        first++;
+    return first == end;
 }
 
 int peel_is_solved(const struct peel *peel)
 {
-    return count_left(peel, 1) == 0;
-}
-
-/* Pages of which no cell is empty, into pgnos; their number, or FEW + 1 where there are more than
- * FEW. */
-static size_t list_suspects(const struct peel *peel, uint32_t pgnos[FEW])
-{
-    uint64_t places[SKETCH_PLACES_MAX];
-    size_t count = 0;
-
-    for (uint32_t pgno = 1; pgno <= peel->pages; pgno++) {
-        unsigned left = sketch_places(&peel->key, pgno, 0, peel->settled, places);
-
-        while (left > 0 && !is_empty(peel, places[left - 1]))
-            left--;
-        if (left > 0)
-            continue;
-        if (count == FEW)
-            return FEW + 1;
-        pgnos[count++] = pgno;
-    }
-    return count;
-}
-
-/* The two of the suspects that fall into the cell, or 0 where it is not two. */
-static int find_pair(const struct peel *peel, uint64_t cell, const uint32_t *suspects, size_t count,
-                     uint32_t pair[2])
-{
-    size_t found = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        if (!sketch_falls_into(&peel->key, suspects[i], cell))
-            continue;
-        if (found == 2)
-            return 0;
-        pair[found++] = suspects[i];
-    }
-    return found == 2;
-}
-
-/*
- * Where a few cells are left, most often two pages fall into the very same ones. Only pages without
- * an empty cell can be meant; where just two of those fall into a cell, it is two equations for the
- * two differences.
- */
-static int peel_pair(struct peel *peel, int *is_changed, struct error *error)
-{
-    uint32_t suspects[FEW], pair[2];
-    size_t left = count_left(peel, FEW + 1), count;
-
-    *is_changed = 0;
-    if (left == 0 || left > FEW || (count = list_suspects(peel, suspects)) > FEW)
-        return 0;
-    for (uint64_t cell = SKETCH_GAUGE_CELLS; cell < peel->settled; cell++) {
-        struct sketch_cell held = peel->cells[cell];
-        uint64_t first;
-        int code;
-
-        if (is_empty(peel, cell) || !find_pair(peel, cell, suspects, count, pair))
-            continue;
-        first = gf64_multiply(held.weighted ^ gf64_multiply(held.sum, pair[1]),
-                              gf64_inverse(pair[0] ^ pair[1]));
-        *is_changed = 1;
-        if ((code = take_page(peel, pair[0], first, error)) != 0)
-            return code;
-        return take_page(peel, pair[1], held.sum ^ first, error);
-    }
-    return 0;
+    return peel->is_gauge_empty && peel_is_empty(peel, SKETCH_GAUGE_CELLS, peel->settled);
 }
 
 int peel_run(struct peel *peel, struct error *error)
 {
     int code = 0, is_changed = 1;
 
+    peel->is_gauge_empty = 0;
     for (size_t i = 0; i < peel->found_count; i++)
         if (peel->found[i].their_hash != 0)
             take_out(peel, peel->found[i].pgno, peel->found[i].their_hash, peel->settled,
@@ -324,12 +257,12 @@ int peel_run(struct peel *peel, struct error *error)
         if (cell >= SKETCH_GAUGE_CELLS)
             enqueue(peel, cell);
     peel->settled = peel->count;
-    for (int pairs = 0; code == 0 && is_changed; pairs++) {
+    for (int rests = 0; code == 0 && is_changed; rests++) {
         while (code == 0 && peel->queue_count > 0)
             code = peel_batch(peel, error);
         is_changed = 0;
-        if (code == 0 && pairs < FEW) /* each looks at all pages: garbage must not make it go on */
-            code = peel_pair(peel, &is_changed, error);
+        if (code == 0 && rests < RESTS) /* garbage must not make it go on */
+            code = peel_rest(peel, &is_changed, error);
     }
     return code;
 }
@@ -342,7 +275,7 @@ static int compare_pages(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-void peel_finish(struct peel *peel, const struct page_hash *own)
+void peel_finish(struct peel *peel)
 {
     size_t kept = 0;
 
@@ -354,7 +287,7 @@ void peel_finish(struct peel *peel, const struct page_hash *own)
 
         if (page.their_hash == 0)
             continue;
-        page.their_hash ^= own[page.pgno - 1].low;
+        page.their_hash ^= peel->own[page.pgno - 1].low;
         peel->found[kept++] = page;
     }
     peel->found_count = kept;

@@ -9,12 +9,10 @@
  * back by the same rule. Divisions are made many at a time, which costs three products each and one
  * inverse for all: linear work.
  *
- * Where only a few cells are left then, most often two pages share all theirs (with 300 pages in
- * the first flight, once in 3000 times). The pages that can be meant are few, and two of them in
- * one cell can be solved.
+ * What that leaves is solved by peel_rest.h, or waits for more cells.
  *
- * Garbage can make this go on, but not for ever: after twice as many steps as there are pages it is
- * an error.
+ * Garbage can make this go on, but not for ever: after four times as many steps as there are pages
+ * it is an error.
  */
 #ifndef LOCKSTEP_PAGE_PEEL_H
 #define LOCKSTEP_PAGE_PEEL_H
@@ -29,7 +27,8 @@ struct error;
 struct tally;
 
 struct peel {
-    struct sketch_key key;
+    const struct sketch_key *key; /* borrowed */
+    const struct page_hash *own;  /* borrowed */
     uint32_t pages;
     struct sketch_cell
         *cells; /* owned; the difference, without the pages that were taken out; gauge included */
@@ -44,9 +43,12 @@ struct peel {
                                       peel_finish; 0: put back */
     size_t found_count, found_room;
     uint64_t steps;
+    int is_gauge_empty; /* the gauge's anchors are known: found accounts for all that is in the
+                           gauge */
 };
 
-int peel_init(struct peel *peel, const uint8_t seed[SKETCH_SEED_SIZE], uint32_t pages,
+/* key, and own, the hashes of this side's pages: borrowed until peel_finish or peel_release. */
+int peel_init(struct peel *peel, const struct sketch_key *key, const struct page_hash *own,
               struct error *error);
 void peel_release(struct peel *peel);
 
@@ -60,18 +62,22 @@ void peel_add(struct peel *peel, size_t added, struct tally *tally);
 /* Solve as far as the cells go. ERR_PROTOCOL: no honest sketch takes this long. */
 int peel_run(struct peel *peel, struct error *error);
 
-/* Whether nothing is left in the cells (but the gauge): all pages that differ were found. */
+/* Whether nothing is left in the cells: all pages that differ were found. After peel_run. */
 int peel_is_solved(const struct peel *peel);
 
-/* Drop all cells and all pages found, to start again from a list of hashes. */
-void peel_reset(struct peel *peel);
+/* By how much the hashes of the page differ, by what was found so far; 0: it is not known to
+ * differ. */
+uint64_t peel_known(const struct peel *peel, uint32_t pgno);
 
-/* Count the page, the hashes of which differ by `difference`, among those found; a second time, by
- * the same, undoes it. */
-int peel_note(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error);
+/* The hashes of the page differ by `difference` more than was known: count it among those found and
+ * take it out of its cells. */
+int peel_take(struct peel *peel, uint32_t pgno, uint64_t difference, struct error *error);
+
+/* Whether the cells from first to end - 1 are all empty. */
+int peel_is_empty(const struct peel *peel, uint64_t first, uint64_t end);
 
 /* Make found the list of the pages that differ, ascending, with their hashes. Cells are released.
  */
-void peel_finish(struct peel *peel, const struct page_hash *own);
+void peel_finish(struct peel *peel);
 
 #endif

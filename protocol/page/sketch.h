@@ -6,44 +6,29 @@
  * sketches, cell by cell, is XOR, and is the sketch of the pages that differ. What follows is the
  * format; a second implementation needs no more.
  *
- * All arithmetic is on unsigned 64-bit integers modulo 2^64; >> shifts zeros in.
+ * Which pages fall into which cells is told in sketch_key.h, with mix() and what an anchor is. With
+ * h the low 64 bits of the page's hash, each of a page's cells has h XORed to its first word and h
+ * * i, a product in GF(2^64) (gf64.h) with the page's number, to its second.
  *
- *   mix(x), the finalizer of SplitMix64:
- *       x ^= x >> 30; x *= 0xbf58476d1ce4e5b9;
- *       x ^= x >> 27; x *= 0x94d049bb133111eb; x ^= x >> 31
- *   k0, k1: the seed's 16 bytes as two little-endian words
- *   word(i): mix(mix(i + k0) ^ k1), for the page number i, from 1
- *   draw(i, n): mix(word(i) + n * 0x9e3779b97f4a7c15)
- *   kind(i): word(i) >> 59, which is 0 to 31: below 18 PLAIN, below 26 SPARSE, else DENSE
+ * Cells 0 to 97 are the gauge, which tells about how many pages differ when those are too many to
+ * be found yet: 196 words, two a cell. Each page but the anchors of these words flips bits in them.
+ * With g = mix(h * i), so that pages that only moved are counted too, and bit b of a stretch being
+ * bit b % 64 of its word b / 64:
  *
- * Cells 16 to 511. Field f (0 to 6) of page i is the f-th group of 16 bits, the lowest first, of
- * draw(i, 1) for f below 4, of draw(i, 2) from there on. The page falls into the cells
- * 16 + (field * 496 >> 16) of its fields 0 to 2, where DENSE of its fields 0 to 6.
+ *   words 0 to 47      bit (g & 0xffff) * 3072 >> 16, by every page
+ *   words 48 to 95     bit (g >> 16 & 0xffff) * 3072 >> 16, where g >> 48 & 1 is 0
+ *   words 96 to 143    bit (g >> 32 & 0xffff) * 3072 >> 16, where g >> 49 & 3 is 0
+ *   words 144 to 195   where g >> 57 is 0: with e = mix(g), z the number of zero bits below the
+ * lowest set bit of e (64 for e = 0) and s = z / 2, rounded down: bit 256 * s + (e >> 56), where s
+ * is below 13
  *
- * Cells from 512 on come in tiers: tier t, from 1, is the cells B to 2B - 1 with B = 512 * 2^(t-1).
- * The place of 32 bits u spreads evenly over the logarithm of the cell number:
+ * Then the h of its anchor is XORed to each of these words.
  *
- *   place(u): B + (B * y >> 32)
- *   where y = u * (0xa8000000 + (0x58000000 * u >> 32)) >> 32
- *
- * Into which cells of tier t page i falls:
- *
- *   PLAIN:  place(lower half of draw(i, 4t))
- *   SPARSE: the same where bit 63 of draw(i, 4t) is 0, else none
- *   DENSE:  the places of both halves of draw(i, 4t), draw(i, 4t + 1) and draw(i, 4t + 2)
- *
- * A page falls into a cell once, however often the rule names it. With h the low 64 bits of the
- * page's hash, each of these cells has h XORed to its first word and h * i, a product in GF(2^64)
- * (gf64.h), to its second.
- *
- * Cells 0 to 15 are the gauge, which tells about how many pages differ when those are too many to
- * be found yet. It is 2048 bits, bit b being bit b % 64 of word b / 64, two words a cell. For a
- * page with g = mix(h * i), so that pages that only moved are counted too, and z the number of zero bits below the lowest set bit of g (64 for g = 0),
- * s = z / 2, rounded down: where s is 1 to 8, bit 256 * (s - 1) + (g >> 56) is flipped. So stratum
- * s samples 3/4 * 4^-s of all hashes.
- *
- * The seed must be fresh random bytes for each session: who knew it could choose pages that share
- * their cells.
+ * So all 1060 words of the first tier are worth a hash each: a list of the hashes that follows them
+ * may leave out the anchors. Who knows the hashes of all other pages gets those of the two anchors
+ * of a cell from its two words, two equations, and then those of the gauge's anchors. Where they
+ * differ, anchors cost the gauge that word and the cell its use for other pages; they are at most a
+ * quarter of all pages.
  *
  * The idea of the endless stream and of densities that fall as 1/j is from Yang, Gilad and
  * Alizadeh, "Practical Rateless Set Reconciliation" (SIGCOMM 2024), that of unequal kinds of items
@@ -70,63 +55,42 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol/page/sketch_key.h"
+
 struct error;
 struct page_hash;
 
-#define SKETCH_SEED_SIZE    16
-#define SKETCH_GAUGE_CELLS  16  /* cells below this are the gauge */
-#define SKETCH_FIRST_CELLS  512 /* where tier 1 begins */
-#define SKETCH_PLACES_MAX   145 /* more cells no page falls into: 7, and 6 in each of 23 tiers */
-#define SKETCH_STRATA       8
-#define SKETCH_STRATUM_BITS 256
+#define SKETCH_STRATA 16 /* of the gauge */
 
 struct sketch_cell {
     uint64_t sum;      /* XOR of h */
     uint64_t weighted; /* XOR of h * i */
 };
 
-/* What decides which pages fall into which cells. */
-struct sketch_key {
-    uint64_t words[2];
-};
+/* The words of a stratum of the gauge, 0 to 15, are *first to *first + *count - 1; what is returned
+ * is how many of their bits a page flips, on the average. */
+double sketch_stratum(unsigned stratum, unsigned *first, unsigned *count);
 
-void sketch_key_init(struct sketch_key *key, const uint8_t seed[SKETCH_SEED_SIZE]);
+/* A word of cells: 0 is the first of the first cell. */
+uint64_t *sketch_word(struct sketch_cell *cells, size_t word);
 
-/* The cells from first to end - 1, gauge aside, into which page pgno falls, into places; their
- * number is returned. */
-unsigned sketch_places(const struct sketch_key *key, uint32_t pgno, uint64_t first, uint64_t end,
-                       uint64_t places[SKETCH_PLACES_MAX]);
-
-/* Whether page pgno falls into the cell, which is not of the gauge. */
-int sketch_falls_into(const struct sketch_key *key, uint32_t pgno, uint64_t cell);
-
-/*
- * The share of all pages that fall into one cell of this kind: into each cell of first to end - 1
- * on the average, where these lie in one tier. For estimates only.
- */
-double sketch_density(uint64_t first, uint64_t end);
-
-/* The variance of the number of a page's cells in a tier, in units of its mean squared. For
- * estimates only. */
-double sketch_places_variance(void);
-
-/* The cell that ends the tier of this one (the first cell behind it). */
-uint64_t sketch_tier_end(uint64_t cell);
+/* Flip the bits of the gauge, which begins at cells[0], of a page that is no anchor of it.
+ * weighted: h * i. */
+void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted);
 
 /* A reader of the stream of cells of some pages. */
 struct sketch {
-    struct sketch_key key;
+    const struct sketch_key *key;   /* borrowed */
     const struct page_hash *hashes; /* borrowed */
-    uint32_t pages;
-    uint64_t max;              /* cells there are */
-    uint64_t first, end;       /* cells that are at hand */
-    struct sketch_cell *cells; /* owned: those */
+    uint64_t max;                   /* cells there are */
+    uint64_t first, end;            /* cells that are at hand */
+    struct sketch_cell *cells;      /* owned: those */
 };
 
-/* hashes: of at least `pages` pages; borrowed until sketch_release. The stream ends at cell max.
- * Allocates nothing. */
-void sketch_init(struct sketch *sketch, const uint8_t seed[SKETCH_SEED_SIZE],
-                 const struct page_hash *hashes, uint32_t pages, uint64_t max);
+/* key, and hashes, of at least the key's pages: borrowed until sketch_release. The stream ends at
+ * cell max. Allocates nothing. */
+void sketch_init(struct sketch *sketch, const struct sketch_key *key,
+                 const struct page_hash *hashes, uint64_t max);
 void sketch_release(struct sketch *sketch);
 
 /*

@@ -14,31 +14,34 @@
 
 #include "protocol/page/sketch.h"
 
-#define TALLY_BUCKETS (1 + 8 * 23) /* the first 512 cells, and eight parts of each tier */
+#define TALLY_BUCKETS (1 + 8 * 23) /* the first tier, and eight parts of each other */
 
 /* What a cell of the difference holds. */
 enum tally_content { TALLY_NONE, TALLY_ONE, TALLY_SEVERAL };
 
-/* All zero is an empty tally. */
+/* All zero, but for pages, is an empty tally. */
 struct tally {
-    uint32_t cells[TALLY_BUCKETS][3]; /* by content */
-    uint32_t bits_set[SKETCH_STRATA]; /* of the gauge */
-    uint32_t has_gauge;
+    double pages;                      /* that there are, differing or not */
+    uint32_t cells[TALLY_BUCKETS][3];  /* by content */
+    uint32_t words[SKETCH_STRATA][65]; /* words of the gauge by how many of their bits are set */
+    uint32_t sampled,
+        sampled_differing; /* pages that were chosen by chance, and those of them that differ */
 };
 
 struct tally_estimate {
-    double low; /* three and a half standard deviations below */
+    double low; /* five and a half standard deviations below */
     double likely;
-    double high; /* two standard deviations above */
+    double high;    /* two standard deviations above */
+    double highest; /* five and a half */
 };
 
 /* Count a cell of the difference that is not of the gauge. */
 void tally_add(struct tally *tally, uint64_t cell, enum tally_content content);
 
 /* Count the bits of the gauge: the difference of cells 0 to SKETCH_GAUGE_CELLS - 1. */
-void tally_add_gauge(struct tally *tally, const struct sketch_cell *gauge);
+void tally_add_gauge(struct tally *tally, struct sketch_cell *gauge);
 
-/* How many pages differ, between `least` (at least 1) and `most`. */
-struct tally_estimate tally_estimate(const struct tally *tally, double least, double most);
+/* How many pages differ, at least `least`, which is at least 1. */
+struct tally_estimate tally_estimate(const struct tally *tally, double least);
 
 #endif

@@ -305,13 +305,14 @@ static int hear_hashes(struct sender *sender, const struct message_hashes *hashe
     return rc;
 }
 
-/* The finder wants more than the flight that is under way brings: ask, for the list with all that is beyond. */
+/* The finder wants more than the flight that is under way brings: ask, for the list to its end with all that is beyond. */
 static int plan_ask(struct sender *sender, const struct difference_want *want, struct error *error)
 {
     const struct geometry *theirs = &sender->options.theirs;
 
     sender->asks = 1;
-    if (want->kind != DIFFERENCE_HASHES || sender->options.build_on_nothing || theirs->page_count <= sender->common)
+    if (want->kind != DIFFERENCE_HASHES || want->first + want->count <= sender->common ||
+        sender->options.build_on_nothing || theirs->page_count <= sender->common)
         return 0;
     sender->beyond_wanted = theirs->page_count - sender->common;
     sender->beyond = malloc(sender->beyond_wanted * sizeof(*sender->beyond));

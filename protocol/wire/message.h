@@ -33,7 +33,7 @@ enum message_type {
     MESSAGE_ERROR = 2,    /* either: this conversation failed, and why; the last message of its sender */
     MESSAGE_PULL = 3,     /* replica -> origin: send me what differs */
     MESSAGE_PUSH = 4,     /* replica -> origin: take what differs */
-    MESSAGE_CELLS = 5,    /* receiver -> sender: cells of the receiver's sketch */
+    MESSAGE_CELLS = 5,    /* receiver -> sender: cells that describe the receiver's pages */
     MESSAGE_HASHES = 6,   /* receiver -> sender: the receiver's page hashes, as a flat list */
     MESSAGE_ASK = 7,      /* sender -> receiver: more cells, or the flat list */
     MESSAGE_PAGES = 8,    /* sender -> receiver: bytes of the page stream */
@@ -137,7 +137,7 @@ struct message_cells {
 };
 
 struct message_hashes {
-    uint32_t first;       /* page number of the first hash */
+    uint32_t first;       /* number of the first hash, from 1 (page/difference.h) */
     const uint8_t *data;  /* MESSAGE_HASH_SIZE bytes a page */
     uint32_t len;
 };
@@ -147,8 +147,8 @@ struct message_hashes {
 
 struct message_ask {
     uint32_t kind;   /* ASK_* */
-    uint64_t first;  /* first cell that is wanted */
-    uint64_t count;  /* how many cells */
+    uint64_t first;  /* first cell, or hash, that is wanted */
+    uint64_t count;  /* how many */
 };
 
 struct message_pages {

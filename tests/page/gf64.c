@@ -76,6 +76,35 @@ static void test_products_are_equal(void **state)
     }
 }
 
+/* The processor's products and the portable ones, many at a time. */
+static void test_many_at_a_time(void **state)
+{
+    uint64_t a[100], b[100], products[100], sums[100], sum;
+
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        size_t count = (size_t)round % 101;
+        uint64_t factor = next_element();
+
+        gf64_accelerate(round % 2);
+        sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            products[i] = a[i] = next_element();
+            b[i] = next_element();
+            sums[i] = a[i];
+            sum ^= multiply_by_definition(a[i], b[i]);
+        }
+        gf64_multiply_each(products, b, count);
+        gf64_add_multiple(sums, b, factor, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(products[i] == multiply_by_definition(a[i], b[i]));
+            assert_true(sums[i] == (a[i] ^ multiply_by_definition(b[i], factor)));
+        }
+        assert_true(gf64_dot(a, b, count) == sum);
+    }
+    gf64_accelerate(1);
+}
+
 static void test_inverse(void **state)
 {
     uint64_t elements[300], inverses[300], scratch[300];
@@ -100,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_products),
         cmocka_unit_test(test_products_are_equal),
+        cmocka_unit_test(test_many_at_a_time),
         cmocka_unit_test(test_inverse),
     };
 

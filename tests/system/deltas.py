@@ -145,7 +145,7 @@ class Table(Case):
         self.check(told, bound, 1 + math.ceil(max(0, math.log(max(pages, 1) / 300, 4))), pages)
         flat = PAGES * HASH_SIZE
         with self.subTest(finding=told["bytes_sent"], pages=pages, flat=flat):
-            self.assertLessEqual(told["bytes_sent"], FIXED + min(FLIGHT + 25 * pages, FLIGHT + flat))
+            self.assertLessEqual(told["bytes_sent"], FIXED + min(FLIGHT + 25 * pages, flat))
 
     def check_row(self, name, scale=SCALE):
         row = TABLE[name]

@@ -1,0 +1,264 @@
+/*
+ * sketch_finder: see sketch_finder.h.
+ *
+ * HEAD
+ */
+#include "protocol/page/sketch_finder.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "protocol/base/error.h"
+#include "protocol/page/page_hash.h"
+#include "protocol/page/peel.h"
+#include "protocol/page/peel_rest.h"
+#include "protocol/page/sketch.h"
+#include "protocol/page/tally.h"
+
+/* Cells for at most so many pages are asked for beyond the likely need, to save a round trip. */
+#define SPARE_PAGES 2000
+/* Where so many times the pages that likely differ would make the list cheap enough, it is asked
+ * for. */
+#define LIST_MARGIN 1.16
+/* Flights after which cells are asked for by larger steps. */
+#define FLIGHTS 5
+
+_Static_assert(DIFFERENCE_FIRST_CELLS == SKETCH_FIRST_CELLS, "the first flight is the first tier");
+_Static_assert(DIFFERENCE_SEED_SIZE == SKETCH_SEED_SIZE, "one seed");
+_Static_assert(DIFFERENCE_SUMS_PAGES + 1 >= SKETCH_PAGES_MIN, "many pages are enough");
+
+struct sketch_finder {
+    struct sketch_key key;
+    struct sketch own;
+    struct peel peel;
+    struct tally tally;
+    const struct page_hash *hashes; /* borrowed */
+    struct difference_want want;
+    unsigned flights; /* that came whole */
+    uint32_t *order;  /* owned; of the list; NULL before it is asked for */
+    uint32_t listed;  /* hashes that came */
+};
+
+uint64_t sketch_cells_max(uint32_t pages)
+{
+    return (uint64_t)pages * 5 / 8;
+}
+
+uint32_t *sketch_list_order(const struct sketch_key *key, uint32_t *sampled)
+{
+    uint32_t *order = malloc((size_t)key->pages * sizeof(*order));
+    uint32_t count = 0;
+
+    *sampled = 0;
+    for (int of_sample = 1; order != NULL && of_sample >= 0; of_sample--) {
+        for (uint32_t pgno = 1; pgno <= key->pages; pgno++)
+            if (sketch_samples(key, pgno) == of_sample && sketch_anchor(key, pgno) < 0)
+                order[count++] = pgno;
+        if (of_sample)
+            *sampled = count;
+    }
+    return order;
+}
+
+int sketch_finder_new(struct sketch_finder **finder, const struct page_hash *hashes, uint32_t pages,
+                      const uint8_t seed[DIFFERENCE_SEED_SIZE], struct error *error)
+{
+    struct sketch_finder *made = calloc(1, sizeof(*made));
+    int code;
+
+    *finder = NULL;
+    if (made == NULL)
+        return error_set(error, ERR_INTERNAL, "no memory to compare pages");
+    made->hashes = hashes;
+    made->want = difference_first_flight(pages);
+    made->tally.pages = pages;
+    sketch_key_init(&made->key, seed, pages);
+    sketch_init(&made->own, &made->key, hashes, sketch_cells_max(pages));
+    if ((code = peel_init(&made->peel, &made->key, hashes, error)) != 0)
+        free(made);
+    else
+        *finder = made;
+    return code;
+}
+
+void sketch_finder_free(struct sketch_finder *finder)
+{
+    if (finder == NULL)
+        return;
+    sketch_release(&finder->own);
+    peel_release(&finder->peel);
+    free(finder->order);
+    free(finder);
+}
+
+/* Cells that will do for so many pages, 99 times of 100, as measured, and some to spare. */
+static double cells_for(double pages)
+{
+    double few = 1.38 * pages, many = 1.15 * pages + 400;
+
+    return few < many ? few : many;
+}
+
+/* Bytes that finding may cost where so many pages differ. */
+static double bytes_for(double pages)
+{
+    return DIFFERENCE_BYTES_PER_PAGE * pages + DIFFERENCE_BYTES_BASE;
+}
+
+/* Round trips that it may take. */
+static unsigned trips_for(double pages)
+{
+    unsigned trips = 1;
+
+    for (double reach = 300; reach < pages; reach *= 4)
+        trips++;
+    return trips;
+}
+
+static struct difference_want want_cells(const struct sketch_finder *finder,
+                                         const struct tally_estimate *estimate)
+{
+    uint64_t came = finder->peel.count, cells, most;
+    double hoped = fmin(estimate->high, estimate->likely + SPARE_PAGES);
+    double listed = finder->tally.sampled_differing;
+    double step = (double)came * (1 + (finder->flights < FLIGHTS ? 0.0625 : 0.25));
+
+    /* The last flight that should be needed: better too much than one more. */
+    if (finder->flights + 1 >= trips_for(estimate->low))
+        hoped = estimate->highest;
+    most = (uint64_t)((bytes_for(estimate->low) - (double)finder->listed * DIFFERENCE_HASH_SIZE) /
+                      DIFFERENCE_CELL_SIZE);
+    cells = (uint64_t)cells_for(hoped - listed);
+    if (cells > most)
+        cells = most;
+    if ((double)cells < step)
+        cells = (uint64_t)step;
+    return (struct difference_want){.kind = DIFFERENCE_CELLS, .first = came, .count = cells - came};
+}
+
+static int want_hashes(struct sketch_finder *finder, int sample, struct error *error)
+{
+    uint32_t sampled = 0, all = finder->key.pages - SKETCH_ANCHORS;
+
+    if (finder->order == NULL &&
+        (finder->order = sketch_list_order(&finder->key, &sampled)) == NULL)
+        return error_set(error, ERR_INTERNAL, "no memory to compare pages");
+    finder->want = (struct difference_want){.kind = DIFFERENCE_HASHES,
+                                            .first = SKETCH_ANCHORS + (uint64_t)finder->listed + 1,
+                                            .count = (sample ? sampled : all) - finder->listed};
+    return 0;
+}
+
+/* What to ask for after a flight that did not do. */
+static int plan(struct sketch_finder *finder, struct error *error)
+{
+    double found = (double)finder->peel.found_count, pages = finder->key.pages;
+    double list = pages * DIFFERENCE_HASH_SIZE;
+    struct tally_estimate estimate = tally_estimate(&finder->tally, fmin(fmax(found, 1), pages));
+
+    if (finder->peel.count == SKETCH_FIRST_CELLS) {
+        double surely = finder->listed > 0 ? estimate.likely / LIST_MARGIN : estimate.low;
+
+        if (bytes_for(surely) >= list)
+            return want_hashes(finder, 0, error);
+        if (finder->listed == 0 && cells_for(estimate.highest) * DIFFERENCE_CELL_SIZE > list)
+            return want_hashes(finder, 1, error);
+    }
+    finder->want = want_cells(finder, &estimate);
+    if (finder->want.first + finder->want.count > finder->own.max)
+        return want_hashes(finder, 0, error);
+    return 0;
+}
+
+static void finish(struct sketch_finder *finder)
+{
+    finder->want = (struct difference_want){.kind = DIFFERENCE_FOUND};
+    peel_finish(&finder->peel);
+}
+
+/* A flight, or the sample, has come whole. */
+static int look(struct sketch_finder *finder, struct error *error)
+{
+    int code = peel_run(&finder->peel, error);
+
+    finder->flights++;
+    if (code != 0)
+        return code;
+    if (!peel_is_solved(&finder->peel))
+        return plan(finder, error);
+    finish(finder);
+    return 0;
+}
+
+static int add_cells(struct sketch_finder *finder, const uint8_t *data, size_t count,
+                     struct error *error)
+{
+    struct peel *peel = &finder->peel;
+    struct sketch_cell *added, own[256];
+    int code;
+
+    if ((code = peel_reserve(peel, finder->want.first + finder->want.count, error)) != 0)
+        return code;
+    added = peel->cells + peel->count;
+    sketch_load(added, count, data);
+    for (size_t done = 0, here; done < count; done += here) {
+        here = count - done < 256 ? count - done : 256;
+        if ((code = sketch_read(&finder->own, finder->want.first + done, here, own, error)) != 0)
+            return code;
+        for (size_t i = 0; i < here; i++) {
+            added[done + i].sum ^= own[i].sum;
+            added[done + i].weighted ^= own[i].weighted;
+        }
+    }
+    peel_add(peel, count, &finder->tally);
+    finder->want.first += count;
+    finder->want.count -= count;
+    return finder->want.count > 0 ? 0 : look(finder, error);
+}
+
+static int add_hashes(struct sketch_finder *finder, const uint8_t *data, size_t count,
+                      struct error *error)
+{
+    struct tally *tally = &finder->tally;
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < count; i++, finder->listed++) {
+        uint32_t pgno = finder->order[finder->listed];
+        uint64_t difference =
+            difference_load_hash(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
+        uint64_t known = peel_known(&finder->peel, pgno);
+
+        tally->sampled++;
+        tally->sampled_differing += difference != 0;
+        if (difference != known)
+            code = peel_take(&finder->peel, pgno, difference ^ known, error);
+    }
+    finder->want.first += count;
+    finder->want.count -= count;
+    if (code != 0 || finder->want.count > 0)
+        return code;
+    if (finder->listed < finder->key.pages - SKETCH_ANCHORS)
+        return look(finder, error);
+    code = peel_anchors(&finder->peel, error);
+    if (code == 0)
+        finish(finder);
+    return code;
+}
+
+int sketch_finder_add(struct sketch_finder *finder, const uint8_t *data, size_t count,
+                      struct error *error)
+{
+    return finder->want.kind == DIFFERENCE_CELLS ? add_cells(finder, data, count, error)
+                                                 : add_hashes(finder, data, count, error);
+}
+
+struct difference_want sketch_finder_want(const struct sketch_finder *finder)
+{
+    return finder->want;
+}
+
+const struct difference_page *sketch_finder_pages(const struct sketch_finder *finder, size_t *count)
+{
+    *count = finder->peel.found_count;
+    return finder->peel.found;
+}
