@@ -1,7 +1,29 @@
 /*
  * sketch_finder: see sketch_finder.h.
  *
- * HEAD
+ * How much to ask for. After a flight that did not do, the finder estimates how many pages differ
+ * (tally.h) and asks for the cells that so many need, but for no more than so many may cost
+ * (DIFFERENCE_BYTES_PER_PAGE) if they are the fewest that are believable. After the first flight
+ * the estimate is good to 3 % up to 3000 pages, to 11 % beyond, after the second to 3 %.
+ *
+ * Cells cost less than 25 bytes a page up to half of all pages, the list costs less than that from
+ * a third on. So where it is sure after the first flight that there are more than that, the list is
+ * asked for; where it is sure that cells do for fewer bytes than the list, cells. Else about 2000
+ * hashes that were drawn by lot are asked for, the first part of the list, and they tell well
+ * enough which of the two is next. The first flight and the list together weigh as much as the list
+ * alone; the list is not asked for after cells of later tiers.
+ *
+ * "Sure" is five and a half standard deviations. What it cost in random sets, of 111,302 pages:
+ *
+ *   pages that differ         300   1000   1200   3000   10000   25745   37000
+ *   sets                      200    200    200    100      60      40      20
+ *   bytes a page, mean       28.3   27.3   26.1   22.2    19.6    19.7    19.7
+ *   bytes a page, worst      28.3   28.8   27.4   24.0    20.6    22.3    20.6
+ *   round trips, worst          1      2      2      3       3       3       4
+ *   that may be             1 (300)  2      2      3       4       5       5
+ *
+ * Of 124,000 sets of up to 300 among 5251 to 30,000 pages none took two round trips. Asking for
+ * less (1.3 and 1.165 in cells_for) saved 1 to 5 % and missed the round trips once in 100 sets.
  */
 #include "protocol/page/sketch_finder.h"
 

@@ -148,14 +148,23 @@ static const uint8_t *read_place(struct history_index *index, const struct place
                               index->page_size);
 }
 
-/* Add to page the difference that is kept at a place. */
+/* Add to page the difference that is kept at a place. Eight bytes at a time: one at a time was a
+ * tenth of all that a pull of many pages took. */
 static int add_difference(struct history_index *index, const struct place *place, uint8_t *page)
 {
     const uint8_t *difference = read_place(index, place);
 
-    for (uint32_t i = 0; difference != NULL && i < index->page_size; i++)
-        page[i] ^= difference[i];
-    return difference != NULL;
+    if (difference == NULL)
+        return 0;
+    for (uint32_t i = 0; i < index->page_size; i += sizeof(uint64_t)) {
+        uint64_t word, change;
+
+        memcpy(&word, page + i, sizeof(word));
+        memcpy(&change, difference + i, sizeof(change));
+        word ^= change;
+        memcpy(page + i, &word, sizeof(word));
+    }
+    return 1;
 }
 
 int history_index_find(struct history_index *index, uint32_t pgno, uint64_t hash_low,
