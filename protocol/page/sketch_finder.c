@@ -140,22 +140,24 @@ static unsigned trips_for(double pages)
 static struct difference_want want_cells(const struct sketch_finder *finder,
                                          const struct tally_estimate *estimate)
 {
-    uint64_t came = finder->peel.count, cells, most;
-    double hoped = fmin(estimate->high, estimate->likely + SPARE_PAGES);
-    double listed = finder->tally.sampled_differing;
-    double step = (double)came * (1 + (finder->flights < FLIGHTS ? 0.0625 : 0.25));
+    double came = (double)finder->peel.count,
+           step = came * (finder->flights < FLIGHTS ? 1.0625 : 1.25);
+    double hoped = fmin(estimate->high, estimate->likely + SPARE_PAGES), cells, most, room;
 
     /* The last flight that should be needed: better too much than one more. */
     if (finder->flights + 1 >= trips_for(estimate->low))
         hoped = estimate->highest;
-    most = (uint64_t)((bytes_for(estimate->low) - (double)finder->listed * DIFFERENCE_HASH_SIZE) /
-                      DIFFERENCE_CELL_SIZE);
-    cells = (uint64_t)cells_for(hoped - listed);
-    if (cells > most)
-        cells = most;
-    if ((double)cells < step)
-        cells = (uint64_t)step;
-    return (struct difference_want){.kind = DIFFERENCE_CELLS, .first = came, .count = cells - came};
+    most = (bytes_for(estimate->low) - (double)finder->listed * DIFFERENCE_HASH_SIZE) /
+           DIFFERENCE_CELL_SIZE;
+    cells = fmax(fmin(cells_for(hoped - finder->tally.sampled_differing), most), step);
+    /* What the list would have weighed, as long as that is any more at all. */
+    room =
+        (double)(finder->key.pages - finder->listed) * DIFFERENCE_HASH_SIZE / DIFFERENCE_CELL_SIZE;
+    if (cells > room && room >= came + 1)
+        cells = room;
+    return (struct difference_want){.kind = DIFFERENCE_CELLS,
+                                    .first = finder->peel.count,
+                                    .count = (uint64_t)cells - finder->peel.count};
 }
 
 static int want_hashes(struct sketch_finder *finder, int sample, struct error *error)
