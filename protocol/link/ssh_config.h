@@ -9,7 +9,8 @@
  * wins, but IdentityFile adds up.
  *
  * The order is: what the caller knows from the command line is put into the struct after
- * ssh_config_init; then the user's file is read, then the system's, then ssh_config_finish.
+ * ssh_config_init; then the user's file is read (ssh_config_reader.h), then the system's, then
+ * ssh_config_finish.
  */
 #ifndef LOCKSTEP_LINK_SSH_CONFIG_H
 #define LOCKSTEP_LINK_SSH_CONFIG_H
@@ -60,18 +61,6 @@ int ssh_config_init(struct ssh_config *config, const char *host, const char *hom
                     struct error *error);
 
 void ssh_config_release(struct ssh_config *config);
-
-/*
- * Take what a file's text says. file names it in errors; folder is where relative Includes are
- * found. ERR_USAGE, with FILE:LINE, for a value that is none and for a Match that this reader
- * cannot decide.
- */
-int ssh_config_read_text(struct ssh_config *config, const char *text, const char *file,
-                         const char *folder, struct error *error);
-
-/* The same for the file at path, if there is one. must_exist: ERR_USAGE where there is none. */
-int ssh_config_read_file(struct ssh_config *config, const char *path, const char *folder,
-                         int must_exist, struct error *error);
 
 /*
  * Fill what nobody gave with the defaults, expand ~, %-tokens and ${VARIABLES}. Afterwards

@@ -8,6 +8,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/link/link_ssh.h"
 #include "protocol/link/ssh_config.h"
+#include "protocol/link/ssh_config_reader.h"
 
 static int take_identity_files(struct ssh_config *config, const char *const *files,
                                struct error *error);

@@ -14,6 +14,7 @@
 #include "protocol/link/far_lines.h"
 #include "protocol/link/link.h"
 #include "protocol/link/ssh_config.h"
+#include "protocol/link/ssh_config_reader.h"
 #include "protocol/link/ssh_key_file.h"
 #include "protocol/link/ssh_known_hosts.h"
 #include "protocol/link/ssh_quote.h"

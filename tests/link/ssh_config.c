@@ -12,6 +12,7 @@
 
 #include "protocol/base/error.h"
 #include "protocol/link/ssh_config.h"
+#include "protocol/link/ssh_config_reader.h"
 #include "protocol/link/ssh_pattern.h"
 
 /* The host is always "origin", the home directory "/home/me", the user on the command line is none.
