@@ -9,6 +9,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/log.h"
 #include "protocol/link/ssh_agent.h"
+#include "protocol/link/ssh_auth_report.h"
 #include "protocol/link/ssh_blob.h"
 #include "protocol/link/ssh_config.h"
 #include "protocol/link/ssh_key_file.h"
@@ -45,9 +46,7 @@ struct ssh_auth {
     struct ssh_passphrase passphrase;
     int is_asking;        /* its callback is still to come */
     int passphrase_tries; /* for this file */
-    int was_rsa_refused;  /* perhaps only for its SHA-1 signature */
-    unsigned tried;       /* keys that the server was shown */
-    char report[600];     /* what became of each key: "KEY (why); " */
+    struct ssh_auth_report report;
 };
 
 static int tick_methods(struct ssh_auth *auth, struct error *error);
@@ -56,7 +55,6 @@ static void start_files(struct ssh_auth *auth);
 static void start_file(struct ssh_auth *auth);
 static int tick_file_show(struct ssh_auth *auth, struct error *error);
 static int tick_file_sign(struct ssh_auth *auth, struct error *error);
-static int refuse(struct ssh_auth *auth, struct error *error);
 static void agent_done_cb(struct ssh_agent *agent, const struct error *error);
 static void passphrase_cb(struct ssh_passphrase *ask, const struct error *error);
 
@@ -107,96 +105,12 @@ int ssh_auth_tick(struct ssh_auth *auth, struct error *error)
             rc = tick_file_sign(auth, error);
             break;
         case AUTH_REFUSED:
-            return refuse(auth, error);
+            return ssh_auth_report_refused(&auth->report, auth->config, error);
         case AUTH_DONE:
             return 0;
         }
     }
     return rc;
-}
-
-/* ---- what is said in the end ---- */
-
-static void report(struct ssh_auth *auth, const char *key, const char *why)
-{
-    size_t used = strlen(auth->report);
-
-    snprintf(auth->report + used, sizeof(auth->report) - used, "%s%s: %s", used > 0 ? "; " : "",
-             key, why);
-}
-
-static int refuse(struct ssh_auth *auth, struct error *error)
-{
-    const struct ssh_config *config = auth->config;
-    const char *rsa = "";
-
-    if (auth->was_rsa_refused)
-        rsa = "; libssh2 " LIBSSH2_VERSION
-              " signs with RSA keys by SHA-1 only, which OpenSSH servers "
-              "since 8.8 do not take: use an ed25519 key (ssh-keygen -t ed25519), or `--ssh ssh`";
-    if (auth->report[0] == '\0')
-        return error_set(
-            error, ERR_AUTH,
-            "logging in to %s as %s: there is no key to try: no agent (SSH_AUTH_SOCK), no "
-            "~/.ssh/id_ed25519, id_ecdsa or id_rsa; make one with `ssh-keygen -t ed25519` "
-            "and add it to the far ~/.ssh/authorized_keys, or name one with -i",
-            config->host, config->user);
-    return error_set(error, ERR_AUTH,
-                     "logging in to %s as %s: no key was accepted (%s)%s; the far "
-                     "~/.ssh/authorized_keys must hold one of them, or name another with -i",
-                     config->host, config->user, auth->report, rsa);
-}
-
-/* libssh2 1.10's text for a connection that ended while it waited for the answer to a key. */
-static int says_connection_ended(const char *text)
-{
-    return text != NULL && strncmp(text, "Waiting for", 11) == 0;
-}
-
-/* The last error of the session, where the connection broke. */
-static int broken(struct ssh_auth *auth, struct error *error)
-{
-    char *text = NULL;
-    int code = libssh2_session_last_error(auth->session, &text, NULL, 0);
-
-    if (auth->tried > 1)
-        return error_set(
-            error, ERR_AUTH,
-            "logging in to %s as %s: the server ended the connection after %u keys (%s); "
-            "choose one with -i, or with IdentitiesOnly and IdentityFile in ~/.ssh/config",
-            auth->config->host, auth->config->user, auth->tried, auth->report);
-    if (says_connection_ended(text))
-        return error_set(error, ERR_NO_LINK, "logging in to %s: the server ended the connection",
-                         auth->config->host);
-    return error_set(error, ERR_NO_LINK, "logging in to %s: %s (libssh2 error %d)",
-                     auth->config->host,
-                     text != NULL && *text != '\0' ? text : "the connection broke", code);
-}
-
-/* Whether rc says that one key is of no use, and not that the connection is. */
-static int is_key_error(struct ssh_auth *auth, int rc)
-{
-    char *text = NULL;
-
-    libssh2_session_last_error(auth->session, &text, NULL, 0);
-    switch (rc) {
-    case LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED:
-        /* libssh2 1.10 says so of a bad signature, but of a connection that ended meanwhile, too.
-         */
-        return text == NULL || strncmp(text, "Waiting for", 11) != 0;
-    case LIBSSH2_ERROR_AUTHENTICATION_FAILED:
-    case LIBSSH2_ERROR_FILE:
-    case LIBSSH2_ERROR_KEYFILE_AUTH_FAILED:
-    case LIBSSH2_ERROR_METHOD_NOT_SUPPORTED:
-    case LIBSSH2_ERROR_METHOD_NONE:
-    case LIBSSH2_ERROR_INVAL:
-    case LIBSSH2_ERROR_PROTO:
-    case LIBSSH2_ERROR_ALLOC:
-    case LIBSSH2_ERROR_DECRYPT:
-        return 1;
-    default:
-        return 0;
-    }
 }
 
 /* ---- the methods ---- */
@@ -215,7 +129,7 @@ static int tick_methods(struct ssh_auth *auth, struct error *error)
         }
         return libssh2_session_last_errno(auth->session) == LIBSSH2_ERROR_EAGAIN
                    ? SSH_AUTH_AGAIN
-                   : broken(auth, error);
+                   : ssh_auth_report_broken(&auth->report, auth->session, auth->config, error);
     }
     if (strstr(methods, "publickey") == NULL) {
         char clean[200];
@@ -248,7 +162,7 @@ static void agent_done_cb(struct ssh_agent *agent, const struct error *error)
     struct ssh_auth *auth = agent->user;
 
     if (error->code != ERR_NONE)
-        report(auth, "agent", error->text);
+        ssh_auth_report_key(&auth->report, "agent", error->text);
     if (auth->state == AUTH_AGENT_LIST) {
         if (error->code == ERR_NONE)
             auth->state = AUTH_AGENT_KEY;
@@ -359,16 +273,16 @@ static int tick_agent_key(struct ssh_auth *auth, struct error *error)
                                     agent_sign_cb, &abstract);
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return SSH_AUTH_AGAIN;
-    auth->tried++;
+    auth->report.tried++;
     if (rc == 0) {
         auth->state = AUTH_DONE;
         return 0;
     }
-    if (!is_key_error(auth, rc))
-        return broken(auth, error);
+    if (!ssh_auth_is_key_error(auth->session, rc))
+        return ssh_auth_report_broken(&auth->report, auth->session, auth->config, error);
     snprintf(name, sizeof(name), "agent's %s %s", key->type, key->comment);
-    report(auth, name, auth->was_asked_to_sign ? "not signed" : "refused");
-    auth->was_rsa_refused |= strcmp(key->type, "ssh-rsa") == 0;
+    ssh_auth_report_key(&auth->report, name, auth->was_asked_to_sign ? "not signed" : "refused");
+    auth->report.was_rsa_refused |= strcmp(key->type, "ssh-rsa") == 0;
     next_agent_key(auth);
     return 0;
 }
@@ -422,15 +336,16 @@ static void start_file(struct ssh_auth *auth)
     if (rc != 0) {
         /* Default files that are not there are nothing to talk about. */
         if (rc != ERR_NO_DATABASE)
-            report(auth, "file", error.text);
+            ssh_auth_report_key(&auth->report, "file", error.text);
         else if (auth->config->identity_files.is_set)
-            report(auth, file_path(auth), "there is no such file");
+            ssh_auth_report_key(&auth->report, file_path(auth), "there is no such file");
         next_file(auth);
         return;
     }
     if (auth->file.is_public || was_in_agent(auth)) {
         if (auth->file.is_public && !was_in_agent(auth))
-            report(auth, file_path(auth), "a public key, and the agent has no private one for it");
+            ssh_auth_report_key(&auth->report, file_path(auth),
+                                "a public key, and the agent has no private one for it");
         next_file(auth);
         return;
     }
@@ -465,7 +380,7 @@ static void ask_passphrase(struct ssh_auth *auth)
         auth->is_asking = 1;
         return;
     }
-    report(auth, file_path(auth), error.text);
+    ssh_auth_report_key(&auth->report, file_path(auth), error.text);
     next_file(auth);
 }
 
@@ -479,12 +394,12 @@ static int tick_file_show(struct ssh_auth *auth, struct error *error)
                                         auth->file.blob_len, note_sign_cb, &abstract);
         if (rc == LIBSSH2_ERROR_EAGAIN)
             return SSH_AUTH_AGAIN;
-        if (!is_key_error(auth, rc))
-            return broken(auth, error);
+        if (!ssh_auth_is_key_error(auth->session, rc))
+            return ssh_auth_report_broken(&auth->report, auth->session, auth->config, error);
         if (!auth->was_asked_to_sign) {
-            auth->tried++;
-            report(auth, file_path(auth), "refused");
-            auth->was_rsa_refused |= strcmp(auth->file.type, "ssh-rsa") == 0;
+            auth->report.tried++;
+            ssh_auth_report_key(&auth->report, file_path(auth), "refused");
+            auth->report.was_rsa_refused |= strcmp(auth->file.type, "ssh-rsa") == 0;
             next_file(auth);
             return 0;
         }
@@ -505,7 +420,7 @@ static void passphrase_cb(struct ssh_passphrase *ask, const struct error *error)
     if (error->code == ERR_NONE) {
         auth->state = AUTH_FILE_SIGN;
     } else {
-        report(auth, file_path(auth), error->text);
+        ssh_auth_report_key(&auth->report, file_path(auth), error->text);
         next_file(auth);
     }
     auth->on_wake(auth->user);
@@ -524,13 +439,13 @@ static int tick_file_sign(struct ssh_auth *auth, struct error *error)
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return SSH_AUTH_AGAIN;
     ssh_passphrase_wipe(&auth->passphrase);
-    auth->tried++;
+    auth->report.tried++;
     if (rc == 0) {
         auth->state = AUTH_DONE;
         return 0;
     }
-    if (!is_key_error(auth, rc))
-        return broken(auth, error);
+    if (!ssh_auth_is_key_error(auth->session, rc))
+        return ssh_auth_report_broken(&auth->report, auth->session, auth->config, error);
     libssh2_session_last_error(auth->session, &text, NULL, 0);
     is_unreadable = rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||
                     rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED || rc == LIBSSH2_ERROR_METHOD_NONE ||
@@ -540,14 +455,17 @@ static int tick_file_sign(struct ssh_auth *auth, struct error *error)
         return 0;
     }
     if (is_unreadable && auth->file.is_encrypted)
-        report(auth, file_path(auth), "wrong passphrase");
+        ssh_auth_report_key(&auth->report, file_path(auth), "wrong passphrase");
     else if (is_unreadable)
-        report(auth, file_path(auth),
-               "libssh2 cannot read this kind of key (an agent can: ssh-add, or use `--ssh ssh`)");
+        ssh_auth_report_key(
+            &auth->report, file_path(auth),
+            "libssh2 cannot read this kind of key (an agent can: ssh-add, or use `--ssh ssh`)");
     else
-        report(auth, file_path(auth), rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED ? "refused" : text);
+        ssh_auth_report_key(&auth->report, file_path(auth),
+                            rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED ? "refused" : text);
     if (!is_unreadable)
-        auth->was_rsa_refused |= auth->file.blob == NULL || strcmp(auth->file.type, "ssh-rsa") == 0;
+        auth->report.was_rsa_refused |=
+            auth->file.blob == NULL || strcmp(auth->file.type, "ssh-rsa") == 0;
     next_file(auth);
     return 0;
 }
