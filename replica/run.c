@@ -31,6 +31,7 @@
 #include "replica/report.h"
 #include "replica/report_json.h"
 #include "replica/run_lock.h"
+#include "replica/run_preview.h"
 #include "replica/run_view.h"
 #include "replica/settings.h"
 #include "replica/transfer.h"
@@ -565,8 +566,11 @@ int command_run(const struct settings *settings)
     struct error error = {0};
     int rc;
 
-    log_setup(settings->quiet ? LOG_WARNING : LOG_INFO, settings->sync.instance, 1);
+    if (!settings->sync.dry_run)
+        log_setup(settings->quiet ? LOG_WARNING : LOG_INFO, settings->sync.instance, 1);
     rc = check_arguments(settings, &error);
+    if (rc == 0 && settings->sync.dry_run)
+        return run_preview(settings);
     if (rc == 0)
         rc = endpoint_parse(&run.origin, settings->arguments[0], &error);
     if (rc != 0)

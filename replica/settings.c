@@ -109,7 +109,7 @@ static const struct {
     [PROGRESS] = {{"progress", "[=auto|line|plain|json|none]", "tell on stderr how far it is; auto, the default: a line on a terminal, elsewhere\nplain lines with --progress or -v", NULL, 0}, LINKS},
     [STATS] = {{"stats", NULL, "say afterwards all that can be told: pages, bytes, round trips, seconds by phase", NULL, 0}, SYNCS | COMMAND_RESOLVE},
     [LIMIT] = {{"limit", "N", "how many versions, 1 to 1000", "20", 0}, COMMAND_HISTORY},
-    [DRY_RUN] = {{"n|dry-run", NULL, "tell what would go over, and change nothing on either side", NULL, 0}, COMMAND_PULL | COMMAND_PUSH | COMMAND_SYNC},
+    [DRY_RUN] = {{"n|dry-run", NULL, "tell what would go over (run: with the pull), and change nothing on either side", NULL, 0}, SYNCS},
     [BWLIMIT] = {{"bwlimit", "RATE", "send at most so many KiB a second, on either side; with K, M, G (of 1024),\nKB, MB, GB (of 1000) or b: of these", NULL, 0}, SYNCS | COMMAND_RESOLVE},
     [IO_TIMEOUT] = {{"io-timeout", "TIME", "how long the other side may be silent, at least 10s", "60s", 0}, LINKS},
     [TAKE_ORIGIN] = {{"take-origin", NULL, "keep the local work in a file beside LOCAL, and take the origin's content", NULL, OPTION_NO_VARIABLE}, COMMAND_RESOLVE},

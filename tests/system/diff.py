@@ -177,6 +177,24 @@ class DryRun(Case):
         told = self.dry("pull", "--discard", "--replace", self.origin, self.local)
         self.assertEqual((told["at_most"], told["page_size"]), (True, 4096))
 
+    def test_run(self):
+        """Its pull alone: no lock, no job; the unpushed work that it would keep beside is said, and stays where it is."""
+        words = ["run", "--lock", "file://" + self.path("lock"), "--no-compress"]
+        job = [self.origin, self.local, "--", "touch", self.path("started")]
+        self.does("pull", self.origin, self.local)
+        cli.execute(self.origin, "update small set n=2")
+        cli.execute(self.local, "update small set n=3")
+        before = self.state()
+        result = self.assert_status(self.lockstep(*words, "--dry-run", "--json", *job), 0, f"{self.local} has changes that were never pushed",
+                                    "dry run: 1 of")
+        told = json.loads(result.stdout)
+        self.assertEqual((told["done"], told["dry_run"], told["pages_differing"]), ("nothing", True, 1))
+        self.assertEqual(self.state(), before)
+        exe = cli.write_script(self.path("exe"), f"#!/bin/sh\nexec {cli.ORIGIN} --allow pull \"$@\"\n")
+        self.assert_status(self.lockstep(*words, "-n", "--exe", exe, *job), "NOT_ALLOWED", "may push")
+        for name in ("lock", "started"):
+            self.assertFalse(os.path.exists(self.path(name)), name)
+
     def test_a_person_is_told(self):
         result = self.does("pull", "--dry-run", self.origin, self.local)
         self.assertRegex(result.stderr, r"\Alockstep: dry run: at most \d+ of \d+ pages would be pulled, [\d,]+ bytes; nothing was changed "

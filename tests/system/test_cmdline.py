@@ -15,7 +15,8 @@ MOVE_OPTIONS = ("--compress-level", "--no-compress", "--base", "--stats", "--bwl
 SYNC_OPTIONS = MOVE_OPTIONS + ("--adopt", "--force-reset", "--replace", "--wal-only")
 COMMON_OPTIONS = ("--instance", "-v", "--verbose", "-q", "--quiet", "--json", "--version", "-h", "--help", "-?")
 OPTIONS = {
-    "run": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--lock", "--lock-wait", "--lock-timeout", "--kill-after", "--discard"),
+    "run": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--lock", "--lock-wait", "--lock-timeout", "--kill-after", "--discard",
+                                                           "-n", "--dry-run"),
     "pull": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--discard", "-n", "--dry-run"),
     "push": LINK_OPTIONS + SYNC_OPTIONS + COMMON_OPTIONS + ("--token", "--lease", "-n", "--dry-run"),
     "status": LINK_OPTIONS + COMMON_OPTIONS,
