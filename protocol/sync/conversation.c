@@ -43,8 +43,13 @@
 /* What a party may have said in one job. One speak adds at most about LIMIT_CHUNK. */
 #define OUT_MAX    (4 * LIMIT_FRAME)
 #define OUT_ENOUGH (2 * LIMIT_CHUNK)
-/* What may come while a job is at work, before the pause of the link takes effect. */
-#define INBOX_MAX (16 * LIMIT_FRAME)
+/*
+ * So much of what comes is kept for the next job while one is at work, so that the peer can go on writing meanwhile: with no
+ * more than one read's worth, both sides of a pull waited for each other a third of the time. Then the link is paused; what may come
+ * before that takes effect.
+ */
+#define INBOX_ENOUGH LIMIT_FRAME
+#define INBOX_MAX    (16 * LIMIT_FRAME)
 
 struct conversation {
     struct conversation_options options;
@@ -481,7 +486,7 @@ static void on_bytes(void *user, const uint8_t *data, size_t len)
         return;
     if (buffer_append(&conversation->inbox, data, len, &error) != 0)
         fail(conversation, &error);
-    if (conversation->job_runs)
+    if (conversation->job_runs && (conversation->inbox.len >= INBOX_ENOUGH || conversation->is_mute))
         link_pause(conversation->link);
     pump(conversation);
 }
