@@ -267,34 +267,26 @@ int peel_run(struct peel *peel, struct error *error)
     return code;
 }
 
-static int compare_pages(const void *left, const void *right)
+int peel_finish(struct peel *peel, struct error *error)
 {
-    uint32_t a = ((const struct difference_page *)left)->pgno,
-             b = ((const struct difference_page *)right)->pgno;
-
-    return (a > b) - (a < b);
-}
-
-void peel_finish(struct peel *peel)
-{
+    struct difference_page *sorted = malloc((peel->found_count + 1) * sizeof(*sorted));
     size_t kept = 0;
 
     release_cells(peel);
-    free(peel->slots);
-    peel->slots = NULL;
-    for (size_t i = 0; i < peel->found_count; i++) {
-        struct difference_page page = peel->found[i];
+    if (sorted == NULL)
+        return error_set(error, ERR_INTERNAL, "no memory for %zu differing pages",
+                         peel->found_count);
+    for (uint32_t pgno = 1; pgno <= peel->pages; pgno++) {
+        uint64_t difference = peel_known(peel, pgno);
 
-        if (page.their_hash == 0)
-            continue;
-        page.their_hash ^= peel->own[page.pgno - 1].low;
-        peel->found[kept++] = page;
+        if (difference != 0)
+            sorted[kept++] = (struct difference_page){
+                .pgno = pgno, .their_hash = difference ^ peel->own[pgno - 1].low};
     }
-    peel->found_count = kept;
-    for (size_t i = 1; i < kept; i++) {
-        if (peel->found[i - 1].pgno < peel->found[i].pgno)
-            continue;
-        qsort(peel->found, kept, sizeof(*peel->found), compare_pages);
-        break;
-    }
+    free(peel->found);
+    free(peel->slots);
+    peel->found = sorted;
+    peel->found_count = peel->found_room = kept;
+    peel->slots = NULL;
+    return 0;
 }

@@ -78,6 +78,6 @@ int peel_is_empty(const struct peel *peel, uint64_t first, uint64_t end);
 
 /* Make found the list of the pages that differ, ascending, with their hashes. Cells are released.
  */
-void peel_finish(struct peel *peel);
+int peel_finish(struct peel *peel, struct error *error);
 
 #endif

@@ -10,10 +10,13 @@
 #include "protocol/base/error.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
+#include "protocol/page/sketch_rule.h"
 
 #define FINE_STRATA  3 /* of 48 words; the others have 4 */
 #define FINE_WORDS   48
 #define COARSE_WORDS 4
+
+#define BLOCK 256 /* pages that are gone through together */
 
 static uint64_t load_le64(const uint8_t *bytes)
 {
@@ -47,10 +50,11 @@ uint64_t *sketch_word(struct sketch_cell *cells, size_t word)
     return word % 2 == 0 ? &cells[word / 2].sum : &cells[word / 2].weighted;
 }
 
-/* Flip a bit of the stretch of the gauge that begins with this word. */
-static void flip(struct sketch_cell *cells, unsigned word, unsigned bit)
+/* Where is_meant, which is 0 or 1: flip a bit of the stretch of the gauge that begins with this
+ * word. */
+static void flip(struct sketch_cell *cells, unsigned word, unsigned bit, uint64_t is_meant)
 {
-    *sketch_word(cells, word + bit / 64) ^= (uint64_t)1 << bit % 64;
+    *sketch_word(cells, word + bit / 64) ^= is_meant << bit % 64;
 }
 
 static unsigned fine_bit(uint64_t g)
@@ -63,17 +67,15 @@ void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted)
     uint64_t g = sketch_mix(weighted), e;
     unsigned stratum;
 
-    flip(cells, 0, fine_bit(g));
-    if ((g >> 48 & 1) == 0)
-        flip(cells, FINE_WORDS, fine_bit(g >> 16));
-    if ((g >> 49 & 3) == 0)
-        flip(cells, 2 * FINE_WORDS, fine_bit(g >> 32));
+    flip(cells, 0, fine_bit(g), 1);
+    flip(cells, FINE_WORDS, fine_bit(g >> 16), (g >> 48 & 1) == 0);
+    flip(cells, 2 * FINE_WORDS, fine_bit(g >> 32), (g >> 49 & 3) == 0);
     if (g >> 57 != 0)
         return;
     e = sketch_mix(g);
     stratum = e == 0 ? 32 : (unsigned)__builtin_ctzll(e) / 2;
     if (stratum < SKETCH_STRATA - FINE_STRATA)
-        flip(cells, FINE_STRATA * FINE_WORDS, 64 * COARSE_WORDS * stratum + (unsigned)(e >> 56));
+        flip(cells, FINE_STRATA * FINE_WORDS, 64 * COARSE_WORDS * stratum + (unsigned)(e >> 56), 1);
 }
 
 void sketch_init(struct sketch *sketch, const struct sketch_key *key,
@@ -123,10 +125,125 @@ static void set_anchors(const struct sketch *sketch, struct sketch_cell *cells)
     }
 }
 
+/* ---- one pass over all pages ---- */
+
+/* Some pages that follow each other. */
+struct block {
+    struct sketch_cell parts[BLOCK]; /* what each adds to its cells */
+    uint64_t words[BLOCK];
+    uint16_t of_kind[3][BLOCK]; /* indices of the pages of each kind */
+    unsigned counts[3];
+};
+
+static void fill_block(const struct sketch *sketch, uint32_t first, unsigned count,
+                       struct block *block)
+{
+    uint64_t weighted[BLOCK], numbers[BLOCK];
+
+    memset(block->counts, 0, sizeof(block->counts));
+    for (unsigned i = 0; i < count; i++) {
+        enum sketch_kind kind;
+
+        block->words[i] = sketch_page_word(sketch->key, first + i);
+        kind = sketch_page_kind(block->words[i]);
+        block->of_kind[kind][block->counts[kind]++] = (uint16_t)i;
+        weighted[i] = sketch->hashes[first + i - 1].low;
+        numbers[i] = first + (uint64_t)i;
+    }
+    gf64_multiply_each(weighted, numbers, count);
+    for (unsigned i = 0; i < count; i++)
+        block->parts[i] = (struct sketch_cell){sketch->hashes[first + i - 1].low, weighted[i]};
+}
+
+/* Two words as one: half the loads and stores of what a pass does most. */
+typedef uint64_t word_pair __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* Add page i of the block to a cell, if that is at hand. */
+static inline void add_page(struct sketch *sketch, const struct block *block, unsigned i,
+                            uint64_t place)
+{
+    uint64_t at = place - sketch->first;
+
+    if (at < sketch->end - sketch->first)
+        *(word_pair *)&sketch->cells[at] ^= *(const word_pair *)&block->parts[i];
+}
+
+/* To each of count cells, once. Nearly always they are different ones, which is seen without a
+ * branch for each two. */
+static inline void add_page_to(struct sketch *sketch, const struct block *block, unsigned i,
+                               const uint64_t *places, unsigned count)
+{
+    int is_twice = 0;
+
+    for (unsigned k = 1; k < count; k++)
+        for (unsigned before = 0; before < k; before++)
+            is_twice |= places[before] == places[k];
+    for (unsigned k = 0; k < count; k++) {
+        unsigned before = is_twice ? 0 : k;
+
+        while (before < k && places[before] != places[k])
+            before++;
+        if (before == k)
+            add_page(sketch, block, i, places[k]);
+    }
+}
+
+static void add_to_first_tier(struct sketch *sketch, const struct block *block, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t drawn = sketch_draw(block->words[i], 1), places[7];
+
+        for (unsigned f = 0; f < 3; f++)
+            places[f] = sketch_field_place(drawn, f);
+        if (sketch_page_kind(block->words[i]) != DENSE) {
+            add_page_to(sketch, block, i, places, 3);
+            continue;
+        }
+        places[3] = sketch_field_place(drawn, 3);
+        drawn = sketch_draw(block->words[i], 2);
+        for (unsigned f = 4; f < 7; f++)
+            places[f] = sketch_field_place(drawn, f);
+        add_page_to(sketch, block, i, places, 7);
+    }
+    for (unsigned i = 0; i < count; i++)
+        sketch_flip_gauge(sketch->cells, block->parts[i].weighted);
+}
+
+/* Tier t, the cells of which begin with `begin`. */
+static void add_to_tier(struct sketch *sketch, const struct block *block, uint64_t t,
+                        uint64_t begin)
+{
+    for (unsigned k = 0; k < block->counts[PLAIN]; k++) {
+        unsigned i = block->of_kind[PLAIN][k];
+
+        add_page(sketch, block, i,
+                 sketch_place(begin, (uint32_t)sketch_draw(block->words[i], 4 * t)));
+    }
+    for (unsigned k = 0; k < block->counts[SPARSE]; k++) {
+        unsigned i = block->of_kind[SPARSE][k];
+        uint64_t drawn = sketch_draw(block->words[i], 4 * t);
+
+        /* The place behind all cells is that of no cell. */
+        add_page(sketch, block, i, drawn >> 63 ? UINT64_MAX : sketch_place(begin, (uint32_t)drawn));
+    }
+    for (unsigned k = 0; k < block->counts[DENSE]; k++) {
+        unsigned i = block->of_kind[DENSE][k];
+        uint64_t places[6];
+
+        for (unsigned n = 0; n < 3; n++) {
+            uint64_t drawn = sketch_draw(block->words[i], 4 * t + n);
+
+            places[2 * n] = sketch_place(begin, (uint32_t)drawn);
+            places[2 * n + 1] = sketch_place(begin, (uint32_t)(drawn >> 32));
+        }
+        add_page_to(sketch, block, i, places, 6);
+    }
+}
+
 /* Have cells first to end - 1 at hand, and those alone. One pass over all pages. */
 static int make_cells(struct sketch *sketch, uint64_t first, uint64_t end, struct error *error)
 {
-    uint64_t places[SKETCH_PLACES_MAX];
+    struct block block;
 
     sketch_forget(sketch);
     sketch->cells = calloc(end - first, sizeof(*sketch->cells));
@@ -135,17 +252,16 @@ static int make_cells(struct sketch *sketch, uint64_t first, uint64_t end, struc
                          (unsigned long long)(end - first));
     sketch->first = first;
     sketch->end = end;
-    for (uint32_t i = 0; i < sketch->key->pages; i++) {
-        uint64_t hash = sketch->hashes[i].low;
-        uint64_t weighted = gf64_multiply(hash, i + (uint64_t)1);
-        unsigned count = sketch_common_places(sketch->key, i + 1, first, end, places);
+    for (uint64_t pgno = 1; pgno <= sketch->key->pages; pgno += BLOCK) {
+        uint64_t left = sketch->key->pages - pgno + 1;
+        unsigned count = left < BLOCK ? (unsigned)left : BLOCK;
 
-        for (unsigned k = 0; k < count; k++) {
-            sketch->cells[places[k] - first].sum ^= hash;
-            sketch->cells[places[k] - first].weighted ^= weighted;
-        }
+        fill_block(sketch, (uint32_t)pgno, count, &block);
         if (first == 0)
-            sketch_flip_gauge(sketch->cells, weighted);
+            add_to_first_tier(sketch, &block, count);
+        for (uint64_t t = 1, begin = SKETCH_FIRST_CELLS; begin < end; t++, begin *= 2)
+            if (2 * begin > first)
+                add_to_tier(sketch, &block, t, begin);
     }
     if (first == 0)
         set_anchors(sketch, sketch->cells);

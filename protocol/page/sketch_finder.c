@@ -194,10 +194,10 @@ static int plan(struct sketch_finder *finder, struct error *error)
     return 0;
 }
 
-static void finish(struct sketch_finder *finder)
+static int finish(struct sketch_finder *finder, struct error *error)
 {
     finder->want = (struct difference_want){.kind = DIFFERENCE_FOUND};
-    peel_finish(&finder->peel);
+    return peel_finish(&finder->peel, error);
 }
 
 /* A flight, or the sample, has come whole. */
@@ -208,10 +208,7 @@ static int look(struct sketch_finder *finder, struct error *error)
     finder->flights++;
     if (code != 0)
         return code;
-    if (!peel_is_solved(&finder->peel))
-        return plan(finder, error);
-    finish(finder);
-    return 0;
+    return peel_is_solved(&finder->peel) ? finish(finder, error) : plan(finder, error);
 }
 
 static int add_cells(struct sketch_finder *finder, const uint8_t *data, size_t count,
@@ -264,9 +261,7 @@ static int add_hashes(struct sketch_finder *finder, const uint8_t *data, size_t 
     if (finder->listed < finder->key.pages - SKETCH_ANCHORS)
         return look(finder, error);
     code = peel_anchors(&finder->peel, error);
-    if (code == 0)
-        finish(finder);
-    return code;
+    return code == 0 ? finish(finder, error) : code;
 }
 
 int sketch_finder_add(struct sketch_finder *finder, const uint8_t *data, size_t count,

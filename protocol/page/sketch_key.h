@@ -67,9 +67,6 @@ struct sketch_key {
 /* pages: how many there are, at least SKETCH_PAGES_MIN. */
 void sketch_key_init(struct sketch_key *key, const uint8_t seed[SKETCH_SEED_SIZE], uint32_t pages);
 
-/* mix(), as above. */
-uint64_t sketch_mix(uint64_t x);
-
 /* Which anchor the page is, or -1 for none. */
 int sketch_anchor(const struct sketch_key *key, uint32_t pgno);
 
