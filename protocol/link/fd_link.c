@@ -68,7 +68,7 @@ void fd_link_settle(struct fd_link *self)
         return;
     self->is_settled = 1;
     uv_timer_stop(&self->timer);
-    if (self->source.is_open)
+    if (self->source.carrier.is_open)
         fd_source_stop(&self->source);
     self->on_settled(self);
 }
@@ -118,15 +118,15 @@ static void sink_closed_cb(struct fd_sink *sink)
 
 void fd_link_close_sink(struct fd_link *self)
 {
-    if (self->sink.is_open && self->sink.on_closed == NULL)
+    if (self->sink.carrier.is_open && self->sink.on_closed == NULL)
         fd_sink_close(&self->sink, sink_closed_cb);
 }
 
 void fd_link_finish(struct fd_link *self)
 {
     assert(self->is_settled && self->handles == 0);
-    self->handles = 1 + self->source.is_open + self->sink.is_open;
-    if (self->source.is_open)
+    self->handles = 1 + self->source.carrier.is_open + self->sink.carrier.is_open;
+    if (self->source.carrier.is_open)
         fd_source_close(&self->source, source_closed_cb);
     fd_link_close_sink(self);
     uv_close((uv_handle_t *)&self->timer, timer_closed_cb);

@@ -1,13 +1,9 @@
 #include "protocol/link/fd_sink.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#include "protocol/base/error.h"
 
 /* One call of fd_sink_write_take. */
 struct sink_write {
@@ -26,50 +22,14 @@ static void write_cb(uv_write_t *request, int status);
 static void write_file(struct fd_sink *sink);
 static void write_file_cb(uv_fs_t *request);
 static void finish(struct sink_write *write, int status);
-static void close_carrier(struct fd_sink *sink);
-static void closed_cb(uv_handle_t *handle);
+static void closed_cb(struct fd_carrier *carrier);
 
 int fd_sink_open(struct fd_sink *sink, uv_loop_t *loop, int fd, const char *what,
                  fd_sink_written_cb *on_written, void *user, struct error *error)
 {
-    int flags = fcntl(fd, F_GETFL);
-    int status = 0;
-
-    *sink = (struct fd_sink){.user = user, .fd = -1, .flags = flags, .on_written = on_written};
+    *sink = (struct fd_sink){.user = user, .on_written = on_written};
     sink->tail = &sink->first;
-    if (flags < 0)
-        return error_set_errno(error, ERR_IO, errno, "%s cannot be written", what);
-    if ((flags & O_ACCMODE) == O_RDONLY) {
-        close(fd);
-        return error_set(error, ERR_IO, "%s is open for reading only", what);
-    }
-    switch (uv_guess_handle(fd)) {
-    case UV_NAMED_PIPE:
-        uv_pipe_init(loop, &sink->carrier.pipe, 0);
-        status = uv_pipe_open(&sink->carrier.pipe, fd);
-        break;
-    case UV_TCP:
-        uv_tcp_init(loop, &sink->carrier.tcp);
-        status = uv_tcp_open(&sink->carrier.tcp, fd);
-        break;
-    case UV_FILE:
-        uv_idle_init(loop, &sink->carrier.idle);
-        sink->fd = fd;
-        break;
-    case UV_TTY:
-        close(fd);
-        return error_set(error, ERR_USAGE, "%s is a terminal, which cannot speak the protocol",
-                         what);
-    default:
-        close(fd);
-        return error_set(error, ERR_IO, "%s is neither a pipe, a socket nor a file", what);
-    }
-    sink->carrier.handle.data = sink;
-    sink->is_open = 1;
-    if (status == 0)
-        return 0;
-    close(fd);
-    return error_set(error, ERR_IO, "%s cannot be written: %s", what, uv_strerror(status));
+    return fd_carrier_open(&sink->carrier, loop, fd, O_WRONLY, what, sink, error);
 }
 
 void fd_sink_write_take(struct fd_sink *sink, uint8_t *data, size_t len)
@@ -84,7 +44,7 @@ void fd_sink_write_take(struct fd_sink *sink, uint8_t *data, size_t len)
     write->sink = sink;
     write->data = data;
     write->len = len;
-    if (sink->fd >= 0) {
+    if (sink->carrier.fd >= 0) {
         int is_idle = sink->first == NULL;
 
         *sink->tail = write;
@@ -97,7 +57,7 @@ void fd_sink_write_take(struct fd_sink *sink, uint8_t *data, size_t len)
     assert(len <= UINT_MAX);
     buf = uv_buf_init((char *)data, (unsigned int)len);
     write->request.stream.data = write;
-    status = uv_write(&write->request.stream, &sink->carrier.stream, &buf, 1, write_cb);
+    status = uv_write(&write->request.stream, &sink->carrier.as.stream, &buf, 1, write_cb);
     assert(status ==
            0); /* it fails at once only for a stream that is closed or cannot be written */
     (void)status;
@@ -108,28 +68,13 @@ void fd_sink_close(struct fd_sink *sink, fd_sink_close_cb *on_closed)
     sink->on_closed = on_closed;
     /* A file's write cannot be called back: its completion then closes. */
     if (sink->first == NULL)
-        close_carrier(sink);
+        fd_carrier_close(&sink->carrier, closed_cb);
 }
 
-/* Give the open file its mode back first: it may be shared with a shell, which does not expect it
- * non-blocking. */
-static void close_carrier(struct fd_sink *sink)
+static void closed_cb(struct fd_carrier *carrier)
 {
-    uv_os_fd_t fd;
+    struct fd_sink *sink = carrier->user;
 
-    if (sink->fd < 0 && uv_fileno(&sink->carrier.handle, &fd) == 0)
-        fcntl(fd, F_SETFL, sink->flags);
-    uv_close(&sink->carrier.handle, closed_cb);
-}
-
-static void closed_cb(uv_handle_t *handle)
-{
-    struct fd_sink *sink = handle->data;
-
-    if (sink->fd >= 0)
-        close(sink->fd);
-    sink->fd = -1;
-    sink->is_open = 0;
     sink->on_closed(sink);
 }
 
@@ -158,7 +103,7 @@ static void write_file(struct fd_sink *sink)
 
     write->request.file.data = write;
     /* An offset of -1 writes on from the descriptor's own position. */
-    uv_fs_write(sink->carrier.handle.loop, &write->request.file, sink->fd, &buf, 1, -1,
+    uv_fs_write(sink->carrier.as.handle.loop, &write->request.file, sink->carrier.fd, &buf, 1, -1,
                 write_file_cb);
 }
 
@@ -188,6 +133,6 @@ static void write_file_cb(uv_fs_t *request)
     } while (sink->on_closed != NULL && sink->first != NULL);
     if (sink->on_closed == NULL && sink->first != NULL)
         write_file(sink);
-    else if (sink->on_closed != NULL && !uv_is_closing(&sink->carrier.handle))
-        close_carrier(sink);
+    else if (sink->on_closed != NULL && !uv_is_closing(&sink->carrier.as.handle))
+        fd_carrier_close(&sink->carrier, closed_cb);
 }

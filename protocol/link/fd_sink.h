@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "protocol/link/fd_carrier.h"
+
 struct error;
 struct fd_sink;
 struct sink_write;
@@ -21,16 +23,7 @@ typedef void fd_sink_close_cb(struct fd_sink *sink);
 
 struct fd_sink {
     void *user;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_pipe_t pipe;
-        uv_tcp_t tcp;
-        uv_idle_t idle; /* for a file: something to close */
-    } carrier;
-    int fd;      /* for a file; owned. -1 otherwise */
-    int flags;   /* the open file's status flags before libuv made it non-blocking */
-    int is_open; /* fd_sink_open succeeded */
+    struct fd_carrier carrier;
     struct sink_write
         *first; /* writes that wait, oldest first; for a file, the first is under way */
     struct sink_write **tail; /* where the next one is linked in */
@@ -39,8 +32,8 @@ struct fd_sink {
 };
 
 /*
- * Write to fd, which the sink then owns and closes, even on failure. Errors as for fd_source_open;
- * after a failure with is_open set, the sink must still be closed.
+ * Write to fd, which the sink then owns and closes, even on failure. Errors as for fd_carrier_open;
+ * after a failure with carrier.is_open set, the sink must still be closed.
  */
 int fd_sink_open(struct fd_sink *sink, uv_loop_t *loop, int fd, const char *what,
                  fd_sink_written_cb *on_written, void *user, struct error *error);

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "protocol/link/fd_carrier.h"
+
 struct error;
 struct fd_source;
 
@@ -21,17 +23,8 @@ typedef void fd_source_close_cb(struct fd_source *source);
 
 struct fd_source {
     void *user;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_pipe_t pipe;
-        uv_tcp_t tcp;
-        uv_idle_t idle; /* for a file: something to close */
-    } carrier;
+    struct fd_carrier carrier;
     uv_fs_t request; /* for a file: the read that is under way */
-    int fd;          /* for a file; owned. -1 otherwise */
-    int flags;       /* the open file's status flags before libuv made it non-blocking */
-    int is_open;     /* fd_source_open succeeded */
     int wanted;      /* between fd_source_start and fd_source_stop */
     int reading;     /* for a file: request is under way */
     int ended;       /* on_end was called */
@@ -44,8 +37,8 @@ struct fd_source {
 
 /*
  * Read from fd, which the source then owns and closes, even on failure. Neither callback comes
- * before fd_source_start. ERR_USAGE for a terminal, ERR_IO for what cannot be read. what names the
- * descriptor in the text.
+ * before fd_source_start. Errors as for fd_carrier_open; after a failure with carrier.is_open set,
+ * the source must still be closed.
  */
 int fd_source_open(struct fd_source *source, uv_loop_t *loop, int fd, const char *what,
                    fd_source_bytes_cb *on_bytes, fd_source_end_cb *on_end, void *user,
@@ -55,8 +48,7 @@ int fd_source_open(struct fd_source *source, uv_loop_t *loop, int fd, const char
 void fd_source_start(struct fd_source *source);
 void fd_source_stop(struct fd_source *source);
 
-/* Close the descriptor and forget the callbacks; on_closed comes later, once, on the loop. Only
- * after a good open. */
+/* Close the descriptor and forget the callbacks; on_closed comes later, once, on the loop. */
 void fd_source_close(struct fd_source *source, fd_source_close_cb *on_closed);
 
 #endif

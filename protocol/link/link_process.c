@@ -195,7 +195,7 @@ static void advance(struct process_link *self)
 {
     int has_process = self->is_started && !self->has_exited;
     int are_streams_open =
-        !self->base.is_settled || (self->far_err.is_open && !self->far_err.ended);
+        !self->base.is_settled || (self->far_err.carrier.is_open && !self->far_err.ended);
 
     if (self->is_ending)
         return;
@@ -216,11 +216,11 @@ static void advance(struct process_link *self)
         fd_link_settle(&self->base);
         return;
     }
-    self->handles = 1 + self->has_process_handle + self->far_err.is_open;
+    self->handles = 1 + self->has_process_handle + self->far_err.carrier.is_open;
     uv_close((uv_handle_t *)&self->timer, handle_closed_cb);
     if (self->has_process_handle)
         uv_close((uv_handle_t *)&self->process, handle_closed_cb);
-    if (self->far_err.is_open)
+    if (self->far_err.carrier.is_open)
         fd_source_close(&self->far_err, err_closed_cb);
 }
 

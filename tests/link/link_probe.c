@@ -133,7 +133,7 @@ static void on_drain(void *user)
 {
     struct probe *probe = user;
 
-    if (probe->source.is_open)
+    if (probe->source.carrier.is_open)
         fd_source_start(&probe->source);
 }
 
@@ -150,7 +150,7 @@ static void on_close(void *user, const struct error *error)
     probe->result = *error;
     probe->traffic = link_traffic(probe->link);
     probe->link = NULL;
-    if (probe->source.is_open)
+    if (probe->source.carrier.is_open)
         fd_source_close(&probe->source, source_closed);
     uv_close((uv_handle_t *)&probe->resume_timer, NULL);
 }
