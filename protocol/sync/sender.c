@@ -13,6 +13,7 @@
 #include "protocol/sync/history.h"
 #include "protocol/sync/local_copy.h"
 #include "protocol/sync/meter.h"
+#include "protocol/sync/page_feed.h"
 
 /*
  *   FINDING --(the set is known)--> FOUND --sender_begin--> STREAMING --(last byte)--> ENDING --(END said)--> FINISHED
@@ -36,86 +37,126 @@ struct sender {
     uint64_t *beyond;        /* owned; the receiver's hashes of its pages beyond the common ones; NULL: not known */
     uint32_t beyond_wanted;  /* how many of them */
     uint32_t beyond_count;   /* how many came, or were known */
-    size_t next_difference;  /* STREAMING: index into pages */
-    uint32_t next_page;      /* STREAMING: next page beyond the common ones */
+    size_t difference_hint;  /* index into pages of what is asked for next, perhaps */
+    size_t next_difference;  /* STREAMING: index into pages; the feed's */
+    uint32_t next_page;      /* STREAMING: next page beyond the common ones; the feed's */
+    struct page_feed *feed;  /* STREAMING: reads the pages ahead; with its lock the database and options.old are used */
     struct page_hasher hasher;
     struct page_stream_writer *writer;
     struct spool *spool;     /* rollback mode: the finished stream */
     uint64_t streamed;       /* bytes of the stream so far */
     uint32_t total;          /* pages that the stream will hold, once they are known */
     struct buffer bytes;     /* of the stream, not yet said */
-    uint8_t *page;           /* the page that is being sent */
-    uint32_t pgno;           /* its number */
+    struct fed_page fed;     /* the page that is being sent */
+    int asked_for_old;       /* its old content was asked for */
     uint8_t *now;            /* owned; another page, for options.old */
 };
 
 /* ---- what the receiver has ---- */
 
-static int compare_pages(const void *key, const void *element)
+/*
+ * The entry of a page that differs, NULL for one that does not. *hint is where the caller found or missed the one before: most ask
+ * for one page after the other.
+ */
+static const struct difference_page *find_difference(const struct sender *sender, uint32_t pgno, size_t *hint)
 {
-    uint32_t pgno = *(const uint32_t *)key;
-    uint32_t other = ((const struct difference_page *)element)->pgno;
+    const struct difference_page *pages = sender->pages;
+    size_t low = 0, high = sender->count;
 
-    return (pgno > other) - (pgno < other);
+    if (*hint <= high && (*hint == 0 || pages[*hint - 1].pgno < pgno) && (*hint == high || pages[*hint].pgno >= pgno))
+        low = high = *hint;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pages[middle].pgno < pgno)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *hint = low;
+    if (low == sender->count || pages[low].pgno != pgno)
+        return NULL;
+    ++*hint;
+    return &pages[low];
 }
 
-/* The entry of a page that differs, NULL for one that does not. */
-static const struct difference_page *find_difference(const struct sender *sender, uint32_t pgno)
+/* The receiver's hash of its old page; 0 where that is not known. */
+static uint64_t their_hash(const struct sender *sender, uint32_t pgno, size_t *hint)
 {
-    return sender->count == 0 ? NULL : bsearch(&pgno, sender->pages, sender->count, sizeof(*sender->pages), compare_pages);
+    const struct difference_page *difference;
+
+    if (pgno > sender->common)
+        return pgno - sender->common <= sender->beyond_count ? sender->beyond[pgno - sender->common - 1] : 0;
+    difference = find_difference(sender, pgno, hint);
+    return difference != NULL ? difference->their_hash : sender->copy->index.hashes[pgno - 1].low;
 }
 
 /* For the page stream: the receiver's hash of its old page; 0 where that is not known. */
 static uint64_t old_hash(void *arg, uint32_t pgno)
 {
-    const struct sender *sender = arg;
-    const struct difference_page *difference;
+    struct sender *sender = arg;
 
-    if (pgno > sender->common)
-        return sender->beyond[pgno - sender->common - 1];
-    difference = find_difference(sender, pgno);
-    return difference != NULL ? difference->their_hash : sender->copy->index.hashes[pgno - 1].low;
+    return their_hash(sender, pgno, &sender->difference_hint);
 }
 
-/* The page as it is now, for those who look for what it was. */
-static int read_now(struct sender *sender, uint32_t pgno, struct page_version *now, struct error *error)
+/* The receiver's old page, where it can be had here, and is proven to be that. now: the page as it is. */
+static int find_old(struct sender *sender, uint32_t pgno, uint64_t hash, const uint8_t *now, uint8_t *page, int *known,
+                    struct error *error)
+{
+    const struct old_pages *old = &sender->options.old;
+    struct page_version present = {now, 0};
+    int rc;
+
+    *known = 0;
+    if (old->find == NULL || hash == 0)
+        return 0;
+    if (now != NULL)
+        present.hash_low = sender->copy->index.hashes[pgno - 1].low;
+    rc = old->find(old->arg, pgno, hash, now != NULL ? &present : NULL, page, known, error);
+    if (rc == 0 && *known)
+        *known = page_hash(&sender->hasher, pgno, page, sender->copy->geometry.page_size).low == hash;
+    return rc;
+}
+
+/* With the feed's lock: an old page that is not, or not only, that of the page that is being sent. */
+static int read_other_old(struct sender *sender, uint32_t pgno, uint8_t *page, int *known, struct error *error)
 {
     struct local_copy *copy = sender->copy;
+    uint64_t hash = old_hash(sender, pgno);
+    int is_here = pgno <= copy->geometry.page_count;
+    const uint8_t *now = NULL;
+    int rc = 0;
 
-    now->hash_low = copy->index.hashes[pgno - 1].low;
-    now->page = sender->page;
-    if (pgno == sender->pgno)
-        return 0;
-    if (sender->now == NULL && (sender->now = malloc(copy->geometry.page_size)) == NULL)
-        return error_set(error, ERR_INTERNAL, "out of memory");
-    now->page = sender->now;
-    return database_read_page(copy->db, pgno, sender->now, error);
+    *known = is_here && copy->index.hashes[pgno - 1].low == hash;
+    if (*known)
+        return database_read_page(copy->db, pgno, page, error);
+    if (is_here && sender->options.old.wants_now && pgno == sender->fed.pgno) {
+        now = sender->fed.page;
+    } else if (is_here && sender->options.old.wants_now) {
+        if (sender->now == NULL && (sender->now = malloc(copy->geometry.page_size)) == NULL)
+            return error_set(error, ERR_INTERNAL, "out of memory");
+        rc = database_read_page(copy->db, pgno, sender->now, error);
+        now = sender->now;
+    }
+    return rc == 0 ? find_old(sender, pgno, hash, now, page, known, error) : rc;
 }
 
-/* For the page stream: the receiver's old page, where it can be had here, and is proven to be that. */
+/* For the page stream: an old page. */
 static int old_page(void *arg, uint32_t pgno, uint8_t *page, int *known, struct error *error)
 {
     struct sender *sender = arg;
-    const struct old_pages *old = &sender->options.old;
-    uint64_t hash = old_hash(sender, pgno);
-    int is_here = pgno <= sender->copy->geometry.page_count;
-    struct page_version now;
-    int rc = 0;
+    int rc;
 
-    *known = 0;
-    if (is_here && sender->copy->index.hashes[pgno - 1].low == hash) {
-        *known = 1;
-        return database_read_page(sender->copy->db, pgno, page, error);
+    if (pgno == sender->fed.pgno) {
+        sender->asked_for_old = 1;
+        *known = sender->fed.has_old == FED_OLD_KNOWN;
+        if (*known)
+            memcpy(page, sender->fed.old, sender->copy->geometry.page_size);
+        if (sender->fed.has_old != FED_OLD_NOT_READ)
+            return 0;
     }
-    if (old->find == NULL || hash == 0)
-        return 0;
-    is_here = is_here && old->wants_now;
-    if (is_here)
-        rc = read_now(sender, pgno, &now, error);
-    if (rc == 0)
-        rc = old->find(old->arg, pgno, hash, is_here ? &now : NULL, page, known, error);
-    if (rc == 0 && *known)
-        *known = page_hash(&sender->hasher, pgno, page, sender->copy->geometry.page_size).low == hash;
+    page_feed_lock(sender->feed);
+    rc = read_other_old(sender, pgno, page, known, error);
+    page_feed_unlock(sender->feed);
     return rc;
 }
 
@@ -200,10 +241,8 @@ int sender_new(struct sender **sender, struct local_copy *copy, const struct sen
 
     assert(theirs->page_count == 0 || theirs->page_size == copy->geometry.page_size);
     *sender = NULL;
-    if (new == NULL || (new->page = malloc(copy->geometry.page_size)) == NULL) {
-        free(new);
+    if (new == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
-    }
     new->copy = copy;
     new->options = *options;
     page_hasher_init(&new->hasher, copy->hash_key);
@@ -230,6 +269,7 @@ void sender_free(struct sender *sender)
 {
     if (sender == NULL)
         return;
+    page_feed_free(sender->feed);
     spool_free(sender->spool);
     page_stream_writer_free(sender->writer);
     difference_finder_free(sender->finder);
@@ -237,7 +277,6 @@ void sender_free(struct sender *sender)
     explicit_bzero(&sender->hasher, sizeof(sender->hasher));
     free(sender->owned);
     free(sender->beyond);
-    free(sender->page);
     free(sender->now);
     free(sender);
 }
@@ -345,33 +384,78 @@ int sender_hear(struct sender *sender, const struct message *message, struct err
     return rc;
 }
 
+/* ---- what the feed's thread calls ---- */
+
 /* The number of the next page to send; 0 after the last. */
-static uint32_t next_page(struct sender *sender)
+static uint32_t next_page(void *arg)
 {
-    if (sender->next_difference < sender->count)
-        return sender->pages[sender->next_difference++].pgno;
-    return sender->next_page <= sender->copy->geometry.page_count ? sender->next_page++ : 0;
+    struct sender *sender = arg;
+    uint32_t lock_page = page_lock_byte_page(sender->copy->geometry.page_size);
+    uint32_t pgno;
+
+    do {
+        if (sender->next_difference < sender->count)
+            pgno = sender->pages[sender->next_difference++].pgno;
+        else
+            pgno = sender->next_page <= sender->copy->geometry.page_count ? sender->next_page++ : 0;
+    } while (pgno == lock_page);
+    return pgno;
+}
+
+static int read_page(void *arg, uint32_t pgno, uint8_t *page, struct error *error)
+{
+    struct sender *sender = arg;
+
+    return database_read_page(sender->copy->db, pgno, page, error);
+}
+
+/* The page that is sent differs, or is beyond the common ones: its old content is not here. */
+static int read_own_old(void *arg, uint32_t pgno, const uint8_t *page, uint8_t *old, int *known, struct error *error)
+{
+    struct sender *sender = arg;
+    size_t hint = sender->next_difference > 0 ? sender->next_difference - 1 : 0;
+
+    return find_old(sender, pgno, their_hash(sender, pgno, &hint), sender->options.old.wants_now ? page : NULL, old, known, error);
+}
+
+/* ---- the stream ---- */
+
+/* The first page is due. */
+static int start_feed(struct sender *sender, struct error *error)
+{
+    const struct page_feed_source source = {next_page, read_page, read_own_old, sender};
+
+    return sender->feed != NULL ? 0 : page_feed_new(&sender->feed, sender->copy->geometry.page_size, &source, error);
+}
+
+static void stop_feed(struct sender *sender)
+{
+    page_feed_free(sender->feed);
+    sender->feed = NULL;
+    sender->fed = (struct fed_page){0};
 }
 
 /* Put pages into the stream until at least `enough` bytes wait. Sets *ended after the last one. */
 static int produce(struct sender *sender, size_t enough, int *ended, struct error *error)
 {
-    uint32_t lock_page = page_lock_byte_page(sender->copy->geometry.page_size);
-    int rc = 0;
+    const struct fed_page *fed = &sender->fed;
+    int rc = start_feed(sender, error);
 
     *ended = 0;
     while (rc == 0 && sender->bytes.len < enough && !*ended) {
-        uint32_t pgno = next_page(sender);
-        if (pgno == lock_page)
-            continue;
-        if (pgno == 0) {
+        rc = page_feed_next(sender->feed, &sender->fed, error);
+        if (rc != 0)
+            return rc;
+        if (fed->pgno == 0) {
             *ended = 1;
+            stop_feed(sender);
             return page_stream_writer_finish(sender->writer, &sender->bytes, error);
         }
-        sender->pgno = pgno;
-        rc = database_read_page(sender->copy->db, pgno, sender->page, error);
-        if (rc == 0)
-            rc = page_stream_writer_add(sender->writer, pgno, sender->page, sender->copy->index.hashes[pgno - 1].low, &sender->bytes, error);
+        sender->asked_for_old = 0;
+        rc = page_stream_writer_add(sender->writer, fed->pgno, fed->page, sender->copy->index.hashes[fed->pgno - 1].low,
+                                    &sender->bytes, error);
+        /* What the stream does not ask for any more need not be found. */
+        page_feed_want_old(sender->feed, sender->asked_for_old);
         meter_add_page(sender->options.meter);
     }
     return rc;
@@ -389,6 +473,7 @@ static int fill_spool(struct sender *sender, struct error *error)
             rc = spool_append(sender->spool, sender->bytes.data, sender->bytes.len, error);
         buffer_consume(&sender->bytes, sender->bytes.len);
     }
+    stop_feed(sender);
     local_copy_let_go(sender->copy);
     if (rc == 0)
         meter_set_bytes_total(sender->options.meter, spool_size(sender->spool));
