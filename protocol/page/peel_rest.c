@@ -10,10 +10,8 @@
 #include "protocol/page/page_hash.h"
 #include "protocol/page/peel.h"
 
-#define CELLS_MAX    256 /* that are not empty */
-#define SUSPECTS_MAX 512
-#define SYSTEM_MAX   48 /* suspects that are solved for at once, */
-#define SYSTEM_CELLS 64 /* from so many cells */
+#define CELLS_MAX    64 /* that are not empty */
+#define SUSPECTS_MAX 48
 
 struct rest {
     uint32_t suspects[SUSPECTS_MAX];
@@ -83,35 +81,10 @@ static int take_pair(struct peel *peel, uint64_t cell, const uint32_t pair[2], s
     return code == 0 && second != 0 ? peel_take(peel, pair[1], second, error) : code;
 }
 
-/* Solve the cells into which two suspects fall. */
-static int take_pairs(struct peel *peel, const struct rest *rest, int *is_changed,
-                      struct error *error)
-{
-    int code = 0;
-
-    for (size_t c = 0; code == 0 && c < rest->cell_count; c++) {
-        uint32_t pair[2];
-        size_t found = 0;
-
-        for (size_t s = 0; s < rest->suspect_count && found <= 2; s++) {
-            if (!sketch_falls_into(peel->key, rest->suspects[s], rest->cells[c]))
-                continue;
-            if (found < 2)
-                pair[found] = rest->suspects[s];
-            found++;
-        }
-        if (found != 2 || !is_left(peel, rest->cells[c]))
-            continue;
-        *is_changed = 1;
-        code = take_pair(peel, rest->cells[c], pair, error);
-    }
-    return code;
-}
-
 /* Equations for the hashes' differences of the suspects; in the last column what the terms add up
  * to. */
 struct system {
-    uint64_t rows[2 * SYSTEM_CELLS][SYSTEM_MAX + 1];
+    uint64_t rows[2 * CELLS_MAX][SUSPECTS_MAX + 1];
     size_t row_count, columns;
 };
 
@@ -141,7 +114,7 @@ static int eliminate(struct system *system)
     size_t width = system->columns + 1;
 
     for (size_t column = 0; column < system->columns; column++) {
-        uint64_t kept[SYSTEM_MAX + 1];
+        uint64_t kept[SUSPECTS_MAX + 1];
         size_t pivot = column;
         uint64_t inverse;
 
@@ -171,8 +144,6 @@ static int take_solution(struct peel *peel, const struct rest *rest, int *is_cha
     struct system system;
     int code = 0;
 
-    if (rest->suspect_count > SYSTEM_MAX || rest->cell_count > SYSTEM_CELLS)
-        return 0;
     set_up(peel, rest, &system);
     if (!eliminate(&system))
         return 0;
@@ -234,10 +205,7 @@ int peel_rest(struct peel *peel, int *is_changed, struct error *error)
         code = take_gauge(peel, is_changed, error);
     if (code != 0 || *is_changed || !list_rest(peel, &rest))
         return code;
-    code = take_pairs(peel, &rest, is_changed, error);
-    if (code == 0 && !*is_changed)
-        code = take_solution(peel, &rest, is_changed, error);
-    return code;
+    return take_solution(peel, &rest, is_changed, error);
 }
 
 int peel_anchors(struct peel *peel, struct error *error)

@@ -2,10 +2,10 @@
  * peel_rest: what peeling (peel.h) leaves, where that is little.
  *
  * Most often it is two pages that share all their cells (with 300 pages in the first flight, once
- * in 500 times), or both anchors of a cell. Only pages that have no empty cell can be meant, the
- * suspects. Two of them alone in a cell are its two equations. A few of them more tangled are a
- * small system of linear equations; that there is one solution, and one only, is checked. The
- * anchors of the gauge are what is left of it when all pages but those are known.
+ * in 500 times). Only pages that have no empty cell can be meant, the suspects. Where these are
+ * few, the cells are a small system of linear equations for them; that there is one solution, and
+ * one only, is checked. The anchors of the gauge are what is left of it when all pages but those
+ * are known.
  */
 #ifndef LOCKSTEP_PAGE_PEEL_REST_H
 #define LOCKSTEP_PAGE_PEEL_REST_H
