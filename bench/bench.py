@@ -31,6 +31,7 @@ class Setting:
     folder: str
     bin: str
     works: work.Works
+    repeats: int  # how often each program runs for each work
 
 
 class Bench:
@@ -53,15 +54,15 @@ class Bench:
                 chosen.append(kind(setting))
         return chosen
 
-    def setting(self, scale):
+    def setting(self, scale, repeats):
         return Setting(self.options.out, self.bin,
-                       work.Works(self.options.out, self.bin, scale, self.options.seed))
+                       work.Works(self.options.out, self.bin, scale, self.options.seed), repeats)
 
-    def measure(self, section, setting, name, link, repeats):
+    def measure(self, section, setting, name, link):
         """One work over one link, by all programs in turn."""
         chosen = [p for p in self.chosen(setting) if p.fits(name, link)]
         differing, pages = setting.works.differing(name)
-        for repeat in range(repeats):
+        for repeat in range(setting.repeats):
             for program in chosen:
                 where = "%s %s by %s" % (section, name, program.name)
                 try:
@@ -87,24 +88,26 @@ class Bench:
 
     def run(self):
         options = self.options
-        setting = self.setting(options.scale)
+        once = self.setting(options.scale, 1)
         pipe = Link()
         if "works" in options.sections:
+            setting = self.setting(options.scale, options.repeats)
             for name in options.works:
-                self.measure("works", setting, name, pipe, options.repeats)
+                self.measure("works", setting, name, pipe)
         if "changes" in options.sections:
             for count in options.changes:
-                self.measure("changes", setting, "upd%d" % count, pipe, 1)
+                self.measure("changes", once, "upd%d" % count, pipe)
         if "latency" in options.sections:
             for name in options.latency_works:
                 for rate in options.rates:
                     for rtt in options.rtts:
-                        self.measure("latency", setting, name, Link(rtt, rate), 1)
+                        self.measure("latency", once, name, Link(rtt, rate))
         if "size" in options.sections:
             for scale in options.scales:
-                setting = self.setting(scale)
+                setting = self.setting(scale, 1)
                 for name in SIZE_WORKS:
-                    self.measure("size", setting, name, pipe, 1)
+                    self.measure("size", setting, name, pipe)
+                    setting.works.forget(name)
         if "daemon" in options.sections:
             daemon_rows.write(options.out, daemon_rows.Rows(options.out, self.bin, options).run())
         work.remove_folder(os.path.join(options.out, "run"))

@@ -160,14 +160,16 @@ class Lockstep(Program):
             raise Failed("laying out, lockstep %s: exit status %d: %s" % (verb, done.returncode, done.stderr))
 
     def prepare(self, work):
-        """Lay the two sides out once for each work, and copy that for each run."""
-        if self.prepared_for != work:
+        """Lay the two sides out once for each work, and copy that for each run, if there is more than one."""
+        if self.prepared_for != work or self.setting.repeats == 1:
             remove_folder(self.run_folder)
             os.makedirs(self.run_folder)
             self.lay_out(work)
-            copy_folder(self.run_folder, self.prepared_folder)
-            self.prepared_for = work
-        copy_folder(self.prepared_folder, self.run_folder)
+        if self.setting.repeats > 1:
+            if self.prepared_for != work:
+                copy_folder(self.run_folder, self.prepared_folder)
+            copy_folder(self.prepared_folder, self.run_folder)
+        self.prepared_for = work
         settle(self.run_folder)
 
     def start_from_base(self):

@@ -39,6 +39,12 @@ class Works:
             self._finish(path, ["apply", path + ".part", name], keep=True)
         return path
 
+    def forget(self, name):
+        """Give back the space of what the workload called name makes; it is made again when it is needed."""
+        path = os.path.join(self.folder, name + ".db")
+        if name not in ("nochange", FIRST_COPY) and os.path.exists(path):
+            os.remove(path)
+
     def _finish(self, path, arguments, keep=False):
         if not keep and os.path.exists(path + ".part"):
             os.remove(path + ".part")
