@@ -4,8 +4,8 @@
  * The stream is one byte that says which, 0 for bare and 1 for zstd, then the bytes or one zstd frame. The frame's
  * window is at most LIMIT_ZSTD_WINDOW_LOG, whatever the level; a decompressor refuses one that asks for more.
  * Up to level 5 zstd's own threads do the work, one for each core but at most four, 1 MiB at a time: on two cores twice as
- * fast, and no worse packed (98.9 MB where one thread made 99.6 MB of a first copy). The bytes do not depend on the number.
- * Memory: the decompressor the window and 256 KiB; the compressor 10 MiB at level 3 on two cores, 24 MiB at most up to
+ * fast, and no worse packed. The bytes do not depend on the number.
+ * Memory: the decompressor the window and 256 KiB; the compressor 8 MiB at level 3 on two cores, 24 MiB at most up to
  * level 5, 18 MiB at 9, 90 MiB at 19.
  */
 #ifndef LOCKSTEP_PAGE_COMPRESS_H
