@@ -49,6 +49,7 @@ struct sender {
     struct buffer bytes;     /* of the stream, not yet said */
     struct fed_page fed;     /* the page that is being sent */
     int asked_for_old;       /* its old content was asked for */
+    int asked_before;        /* that of the page before was */
     uint8_t *now;            /* owned; another page, for options.old */
 };
 
@@ -454,8 +455,9 @@ static int produce(struct sender *sender, size_t enough, int *ended, struct erro
         sender->asked_for_old = 0;
         rc = page_stream_writer_add(sender->writer, fed->pgno, fed->page, sender->copy->index.hashes[fed->pgno - 1].low,
                                     &sender->bytes, error);
-        /* What the stream does not ask for any more need not be found. */
-        page_feed_want_old(sender->feed, sender->asked_for_old);
+        /* What the stream does not ask for any more, or only for a sample of the pages, need not be found. */
+        page_feed_want_old(sender->feed, sender->asked_for_old && sender->asked_before);
+        sender->asked_before = sender->asked_for_old;
         meter_add_page(sender->options.meter);
     }
     return rc;
