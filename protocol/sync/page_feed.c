@@ -90,7 +90,7 @@ static void *run(void *arg)
 }
 
 int page_feed_new(struct page_feed **feed, uint32_t page_size,
-                  const struct page_feed_source *source, struct error *error)
+                  const struct page_feed_source *source, int wants_old, struct error *error)
 {
     struct page_feed *new = calloc(1, sizeof(*new));
     unsigned slots = RING_BYTES / 2 / page_size;
@@ -99,7 +99,7 @@ int page_feed_new(struct page_feed **feed, uint32_t page_size,
     if (new == NULL)
         return error_set(error, ERR_INTERNAL, "out of memory");
     new->source = *source;
-    new->wants_old = 1;
+    new->wants_old = wants_old;
     new->slots = slots < RING_MIN ? RING_MIN : slots > RING_MAX ? RING_MAX : slots;
     new->memory = malloc((size_t) new->slots * 2 * page_size);
     if (new->memory == NULL) {

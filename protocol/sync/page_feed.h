@@ -33,8 +33,9 @@ struct fed_page {
     const uint8_t *old; /* if FED_OLD_KNOWN */
 };
 
-/* source is copied. ERR_INTERNAL: memory ran out, or no thread can be had. */
-int page_feed_new(struct page_feed **feed, uint32_t page_size, const struct page_feed_source *source, struct error *error);
+/* source is copied. wants_old: as by page_feed_want_old, from the first page on. ERR_INTERNAL: memory ran out, or no thread can be had. */
+int page_feed_new(struct page_feed **feed, uint32_t page_size, const struct page_feed_source *source, int wants_old,
+                  struct error *error);
 
 /* Stops the thread: nothing of the source is called any more. NULL is accepted. */
 void page_feed_free(struct page_feed *feed);
@@ -42,7 +43,7 @@ void page_feed_free(struct page_feed *feed);
 /* The next page. The error is that of the source for the page that would be next. */
 int page_feed_next(struct page_feed *feed, struct fed_page *page, struct error *error);
 
-/* Whether the pages that are read from now on come with their old ones: so at first. */
+/* Whether the pages that are read from now on come with their old ones. */
 void page_feed_want_old(struct page_feed *feed, int wanted);
 
 /* Who uses what the source uses holds this lock meanwhile. */

@@ -56,7 +56,7 @@ static struct page_feed *start(struct numbers *numbers)
     struct error error = {0};
     struct page_feed *feed;
 
-    assert_int_equal(page_feed_new(&feed, PAGE_SIZE, &source, &error), 0);
+    assert_int_equal(page_feed_new(&feed, PAGE_SIZE, &source, 1, &error), 0);
     return feed;
 }
 
