@@ -84,10 +84,12 @@ def mebibytes(number):
 
 
 def draw_all(folder, rows):
-    works = Part([row for row in rows if row["section"] == "works"])
-    if works.rows:
-        draw(folder, "bytes-by-work", bars(works, "bytes", "bytes, both directions"))
-        draw(folder, "seconds-by-work", bars(works, "seconds", "seconds over a local pipe"))
+    works = [row for row in rows if row["section"] == "works"]
+    for value, label in (("bytes", "bytes, both directions"), ("seconds", "seconds over a local pipe")):
+        # A program whose runs say nothing of it has no bars.
+        part = Part([row for row in works if row[value] is not None])
+        if part.rows:
+            draw(folder, value + "-by-work", bars(part, value, label))
     changes = Part([row for row in rows if row["section"] == "changes"])
     if changes.rows:
         draw(folder, "bytes-by-changes",
