@@ -228,7 +228,7 @@ static void fill_record(struct session *session)
     snprintf(record->instance, sizeof(record->instance), "%s", push->instance);
 }
 
-static int begin_commit(void *arg, struct error *error)
+static int begin_apply(void *arg, struct error *error)
 {
     struct session *session = arg;
     int rc = sidecar_join(session->copy.sidecar, session->lineage, session->hash_key, 0, error);
@@ -250,7 +250,7 @@ static void keep_old_page(void *arg, uint32_t pgno, const struct page_version *b
 static int start_receiving(struct session *session, struct error *error)
 {
     const struct receiver_hooks hooks = {
-        .replace = keep_old_page, .before_commit = begin_commit, .arg = session};
+        .replace = keep_old_page, .before_apply = begin_apply, .arg = session};
     struct local_copy *copy = &session->copy;
     int describe = !(session->push.flags & SYNC_DIRECT);
     int rc = 0;

@@ -117,7 +117,7 @@ static int say_fence(struct pull *pull, struct buffer *out, struct error *error)
 }
 
 /* Should this process die between the commit and the end, the next one knows by this that the content came from the origin. */
-static int before_commit(void *arg, struct error *error)
+static int before_apply(void *arg, struct error *error)
 {
     struct pull *pull = arg;
     struct sidecar *sidecar = pull->copy->sidecar;
@@ -198,7 +198,7 @@ static int say_pull(struct pull *pull, struct buffer *out, struct error *error)
 {
     struct message message = {.type = MESSAGE_PULL};
     struct message_pull *request = &message.pull;
-    const struct receiver_hooks hooks = {.before_commit = before_commit, .arg = pull, .meter = pull->options.meter, .resumes = 1};
+    const struct receiver_hooks hooks = {.before_apply = before_apply, .arg = pull, .meter = pull->options.meter, .resumes = 1};
     struct local_copy *copy = pull->copy;
     int is_equal = greeting_is_equal(&pull->hello, copy);
     int rc;

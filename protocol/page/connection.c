@@ -32,6 +32,7 @@ struct connection {
     uint32_t timeout_ms;  /* for each wait for a lock */
     uint64_t wait_began;  /* clock_monotonic_ms of the wait under way */
     int gave_up;          /* a wait of this transaction reached the time-out */
+    int overwrites;       /* this transaction's pages are written without being read */
     int is_set_up;        /* pragmas were run, the temp table made */
     sqlite3_stmt *select; /* one page, by number; NULL outside of a transaction */
     sqlite3_stmt *insert; /* one page; NULL unless in a write transaction */
@@ -314,6 +315,7 @@ static int begin(struct connection *c, int writes, uint32_t *data_version, struc
         rc = sqlite3_prepare_v2(c->handle,
                                 "INSERT INTO temp.lockstep_page(pgno, data) VALUES(?1, ?2)", -1,
                                 &c->insert, NULL);
+    large_io_read_near(c->handle);
     if (writes)
         large_io_write_behind(c->handle);
 out:
@@ -348,6 +350,7 @@ int connection_commit(struct connection *c, struct error *error)
 
 void connection_roll_back(struct connection *c)
 {
+    c->overwrites = 0;
     finalize(c);
     if (!sqlite3_get_autocommit(c->handle))
         run(c, "ROLLBACK", NULL);
@@ -405,7 +408,7 @@ int connection_visit_pages(struct connection *c, uint32_t page_count, uint32_t p
     if (visited == 0 && rc != SQLITE_DONE)
         visited = fail(c, rc, "reading", error);
     sqlite3_finalize(statement);
-    large_io_end(c->handle);
+    large_io_read_near(c->handle);
     return visited;
 }
 
@@ -437,11 +440,20 @@ int connection_visit_trees(struct connection *c, connection_tree *visit, void *a
     return visited;
 }
 
+void connection_overwrite(struct connection *c)
+{
+    c->overwrites = 1;
+}
+
 int connection_write_page(struct connection *c, uint32_t pgno, const uint8_t *page,
                           uint32_t page_size, struct error *error)
 {
+    const struct large_io_page overwritten = {(int64_t)(pgno - 1) * page_size, (int)page_size};
+    const struct large_io_page none = {0};
     int rc;
 
+    if (c->overwrites)
+        large_io_overwrite(c->handle, &overwritten);
     sqlite3_bind_int64(c->insert, 1, pgno);
     sqlite3_bind_blob(c->insert, 2, page, (int)page_size, SQLITE_STATIC);
     rc = sqlite3_step(c->insert);
@@ -453,6 +465,8 @@ int connection_write_page(struct connection *c, uint32_t pgno, const uint8_t *pa
         rc = 0;
     sqlite3_reset(c->insert);
     sqlite3_clear_bindings(c->insert);
+    if (c->overwrites)
+        large_io_overwrite(c->handle, &none);
     return rc;
 }
 

@@ -24,10 +24,16 @@
 /* A read of a frame's page in the WAL skips its header: what is so near behind the last read
  * follows it. */
 #define GAP_MAX 64
+/* Of scattered pages: how far apart two of them may be for a piece to be worth its bytes, and how long it is. Of one page in four, a
+ * piece has four. */
+#define NEAR_GAP_MAX 32768
+#define NEAR_PIECE   65536
 /* Opcodes for xFileControl, in the range that SQLite leaves to applications. */
 #define OPCODE_READ_AHEAD   1001001
 #define OPCODE_WRITE_BEHIND 1001002
 #define OPCODE_END          1001003
+#define OPCODE_OVERWRITE    1001004
+#define OPCODE_READ_NEAR    1001005
 
 /* Part of a file, in memory. */
 struct piece {
@@ -40,8 +46,10 @@ struct file {
     sqlite3_file base;  /* what SQLite sees */
     sqlite3_file *real; /* behind this struct */
     struct file *main;  /* the database file that this one belongs to, or is */
-    int reads_ahead;
+    int gap_max;         /* what is so near behind the last read follows it */
+    int piece_len;       /* of what follows, so much is read at once; 0: no more than is asked for */
     int writes_behind;   /* of the main file: it and those that belong to it */
+    struct large_io_page overwritten; /* of the main file: what need not be read; len 0: nothing */
     struct piece ahead;  /* what was read */
     sqlite3_int64 next;  /* where the last read ended */
     struct piece behind; /* what is still to be written */
@@ -145,27 +153,37 @@ static int read_piece(struct file *self, int len, sqlite3_int64 offset)
     if (self->real->pMethods->xFileSize(self->real, &size) != SQLITE_OK || size - offset < len)
         return 0;
     ahead->first = offset;
-    ahead->len = size - offset < PIECE ? (int)(size - offset) : PIECE;
+    ahead->len = size - offset < self->piece_len ? (int)(size - offset) : self->piece_len;
     if (self->real->pMethods->xRead(self->real, ahead->data, ahead->len, offset) != SQLITE_OK)
         ahead->len = 0;
     return ahead->len >= len;
+}
+
+/* Where in the WAL a page stands is SQLite's secret; but the statement that writes it reads no other. */
+static int is_overwritten(const struct file *self, int len, sqlite3_int64 offset)
+{
+    const struct large_io_page *page = &self->main->overwritten;
+
+    return page->len != 0 && len == page->len && (self->wal_name != NULL || offset == page->offset);
 }
 
 static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offset)
 {
     struct file *self = (struct file *)file;
     struct piece *ahead = &self->ahead;
-    int follows = offset >= self->next && offset - self->next <= GAP_MAX;
+    int follows = offset >= self->next && offset - self->next <= self->gap_max;
 
     if (self->behind.len > 0 && offset + len > self->behind.first)
         catch_up(self);
     if (self->failed != SQLITE_OK)
         return tell(self);
+    if (is_overwritten(self, len, offset)) {
+        memset(data, 0, (size_t)len);
+        return SQLITE_OK;
+    }
     self->next = offset + len;
-    if (!self->reads_ahead)
-        return self->real->pMethods->xRead(self->real, data, len, offset);
     if (offset < ahead->first || offset + len > ahead->first + ahead->len) {
-        if (!follows || len > PIECE || !read_piece(self, len, offset))
+        if (!follows || len > self->piece_len || !make_room(ahead) || !read_piece(self, len, offset))
             return self->real->pMethods->xRead(self->real, data, len, offset);
     }
     memcpy(data, ahead->data + (offset - ahead->first), (size_t)len);
@@ -239,16 +257,27 @@ static int file_control(sqlite3_file *file, int opcode, void *arg)
 {
     struct file *self = (struct file *)file;
 
+    if (opcode == OPCODE_OVERWRITE) {
+        self->overwritten = *(const struct large_io_page *)arg;
+        return SQLITE_OK;
+    }
     settle(self);
     switch (opcode) {
     case OPCODE_READ_AHEAD:
-        self->reads_ahead = make_room(&self->ahead);
+        self->gap_max = GAP_MAX;
+        self->piece_len = PIECE;
+        return SQLITE_OK;
+    case OPCODE_READ_NEAR:
+        drop(&self->ahead);
+        self->gap_max = NEAR_GAP_MAX;
+        self->piece_len = NEAR_PIECE;
         return SQLITE_OK;
     case OPCODE_WRITE_BEHIND:
         self->writes_behind = 1;
         return SQLITE_OK;
     case OPCODE_END:
-        self->reads_ahead = self->writes_behind = 0;
+        self->piece_len = self->writes_behind = 0;
+        self->overwritten.len = 0;
         drop(&self->ahead);
         drop(&self->behind);
         end_writeback(self);
@@ -386,9 +415,19 @@ void large_io_read_ahead(struct sqlite3 *handle)
     sqlite3_file_control(handle, "main", OPCODE_READ_AHEAD, NULL);
 }
 
+void large_io_read_near(struct sqlite3 *handle)
+{
+    sqlite3_file_control(handle, "main", OPCODE_READ_NEAR, NULL);
+}
+
 void large_io_write_behind(struct sqlite3 *handle)
 {
     sqlite3_file_control(handle, "main", OPCODE_WRITE_BEHIND, NULL);
+}
+
+void large_io_overwrite(struct sqlite3 *handle, const struct large_io_page *page)
+{
+    sqlite3_file_control(handle, "main", OPCODE_OVERWRITE, (void *)page);
 }
 
 void large_io_checkpoint(struct sqlite3 *handle)

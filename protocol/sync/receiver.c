@@ -397,11 +397,13 @@ static int apply_to_database(struct receiver *receiver, struct error *error)
 
     if (rc != 0)
         return rc;
-    rc = write_arrivals(receiver, error);
+    /* Before the pages: an fsync of the hook's between them and their commit would wait for them, and so would other writers. */
+    if (hooks->before_apply != NULL)
+        rc = hooks->before_apply(hooks->arg, error);
+    if (rc == 0)
+        rc = write_arrivals(receiver, error);
     if (rc == 0 && receiver->theirs.page_count < copy->geometry.page_count)
         rc = database_truncate(copy->db, receiver->theirs.page_count, error);
-    if (rc == 0 && hooks->before_commit != NULL)
-        rc = hooks->before_commit(hooks->arg, error);
     if (rc == 0)
         return database_commit(copy->db, error);
     database_end(copy->db);
@@ -411,7 +413,7 @@ static int apply_to_database(struct receiver *receiver, struct error *error)
 static int apply_first_copy(struct receiver *receiver, struct error *error)
 {
     const struct receiver_hooks *hooks = &receiver->hooks;
-    int rc = hooks->before_commit != NULL ? hooks->before_commit(hooks->arg, error) : 0;
+    int rc = hooks->before_apply != NULL ? hooks->before_apply(hooks->arg, error) : 0;
 
     return rc != 0 ? rc : local_copy_finish_partial(receiver->copy, receiver->theirs.page_count, error);
 }

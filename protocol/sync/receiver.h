@@ -30,8 +30,8 @@ struct receiver;
 struct receiver_hooks {
     /* If all goes well page pgno, which is `before`, will be written over, and be `after`. */
     void (*replace)(void *arg, uint32_t pgno, const struct page_version *before, const struct page_version *after);
-    /* All is written and proven; the commit is next. Under the write lock. */
-    int (*before_commit)(void *arg, struct error *error);
+    /* What came is proven; nothing of it is written yet. Under the write lock, where there is a database. */
+    int (*before_apply)(void *arg, struct error *error);
     void *arg;
     struct meter *meter; /* borrowed */
     int resumes; /* go on from what an earlier receiver left, and leave what arrived to the next */
