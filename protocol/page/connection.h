@@ -87,8 +87,11 @@ typedef int connection_tree(void *arg, const char *name, int is_index, const cha
 /* One pass over the pages of all b-trees of the transaction that is open, by SQLite's own dbstat. */
 int connection_visit_trees(struct connection *connection, connection_tree *visit, void *arg, struct error *error);
 
-/* Within a write transaction in WAL mode, and until its end: a page that is written is not read before. */
-void connection_overwrite(struct connection *connection);
+/*
+ * Within a write transaction in WAL mode, before its first page: until its end pages are not read before they are written, and leave
+ * SQLite's cache for the WAL early.
+ */
+int connection_write_to_wal(struct connection *connection, struct error *error);
 
 /* Within a write transaction: write a page. SQLite does not see pages beyond the end as it was until the commit. */
 int connection_write_page(struct connection *connection, uint32_t pgno, const uint8_t *page, uint32_t page_size,

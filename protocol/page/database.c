@@ -455,12 +455,11 @@ static int start_writing(struct database *db, struct error *error)
                             "writing", error);
         db->page1_pending = 1;
     }
-    if (rc != 0)
-        return rc;
-    if (db->state.is_wal)
-        connection_overwrite(db->connection);
-    db->has_written = 1;
-    return 0;
+    if (rc == 0 && db->state.is_wal)
+        rc = connection_write_to_wal(db->connection, error);
+    if (rc == 0)
+        db->has_written = 1;
+    return rc;
 }
 
 /*
