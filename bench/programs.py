@@ -38,7 +38,7 @@ class Program:
         copy(self.setting.works.target(work), self.sender)
         if work != FIRST_COPY:
             copy(self.setting.works.base(), self.receiver)
-        settle(self.run_folder)
+        settle()
 
     def fits(self, _work, _link):
         """Whether it can be asked for this work over this link."""
@@ -170,7 +170,7 @@ class Lockstep(Program):
                 copy_folder(self.run_folder, self.prepared_folder)
             copy_folder(self.prepared_folder, self.run_folder)
         self.prepared_for = work
-        settle(self.run_folder)
+        settle()
 
     def start_from_base(self):
         """An origin with the base, and a replica that pulled it."""

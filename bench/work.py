@@ -88,12 +88,9 @@ def remove_folder(path):
     shutil.rmtree(path, ignore_errors=True)
 
 
-def settle(folder):
-    """Have the copies on the disk, so that no program's own fsync pays for them."""
-    for name in os.listdir(folder):
-        file = os.open(os.path.join(folder, name), os.O_RDONLY)
-        os.fsync(file)
-        os.close(file)
+def settle():
+    """Have the copies, and what was removed for them, on the disk, so that no program's own fsync pays for that."""
+    os.sync()
 
 
 def schedules(scale):
