@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/read_window.h"
 #include "protocol/page/run_writer.h"
 
 struct kept_base {
     int fd;
     uint32_t page_size;
     struct run_writer writer;
+    struct read_window window; /* of the file, with what was written */
 };
 
 int kept_base_read_mode(const char *text, enum kept_base_mode *mode, struct error *error)
@@ -44,7 +46,7 @@ static char *base_path(const char *real_path, const char *ending)
 void kept_base_open(struct kept_base **base, const char *real_path, uint32_t page_size)
 {
     char *path = base_path(real_path, "");
-    struct kept_base *new = malloc(sizeof(*new));
+    struct kept_base *new = calloc(1, sizeof(*new));
 
     *base = NULL;
     if (new != NULL && path != NULL) {
@@ -52,6 +54,7 @@ void kept_base_open(struct kept_base **base, const char *real_path, uint32_t pag
         new->fd = open(path, O_RDWR | O_CLOEXEC);
         if (new->fd >= 0) {
             run_writer_init(&new->writer, new->fd, "the kept base", 0);
+            read_window_set(&new->window, READ_WINDOW_NEAR_GAP, READ_WINDOW_NEAR_PIECE);
             *base = new;
             new = NULL;
         }
@@ -66,26 +69,43 @@ void kept_base_free(struct kept_base *base)
         return;
     run_writer_flush(&base->writer, NULL);
     run_writer_release(&base->writer);
+    read_window_release(&base->window);
     close(base->fd);
     free(base);
 }
 
 int kept_base_read_page(struct kept_base *base, uint32_t pgno, uint8_t *page)
 {
-    off_t offset = (off_t)(pgno - 1) * base->page_size;
+    uint64_t at = (uint64_t)(pgno - 1) * base->page_size;
+    ssize_t got = -1;
+    uint8_t *piece;
 
-    run_writer_flush(&base->writer, NULL);
-    return pread(base->fd, page, base->page_size, offset) == (ssize_t)base->page_size;
+    if (run_writer_holds(&base->writer, at, base->page_size))
+        run_writer_flush(&base->writer, NULL);
+    if (read_window_copy(&base->window, page, base->page_size, at))
+        return 1;
+    piece = read_window_plan(&base->window, base->page_size, at);
+    if (piece != NULL)
+        got = pread(base->fd, piece, base->window.piece_len, (off_t)at);
+    if (got < (ssize_t)base->page_size)
+        return pread(base->fd, page, base->page_size, (off_t)at) == (ssize_t)base->page_size;
+    read_window_fill(&base->window, at, (size_t)got);
+    memcpy(page, piece, base->page_size);
+    return 1;
 }
 
 void kept_base_write_page(struct kept_base *base, uint32_t pgno, const uint8_t *page)
 {
+    uint64_t at = (uint64_t)(pgno - 1) * base->page_size;
+
+    read_window_write(&base->window, page, base->page_size, at);
     /* What was not written whole has the wrong hash, which is all that a failure means here. */
-    run_writer_put(&base->writer, (uint64_t)(pgno - 1) * base->page_size, page, base->page_size, NULL);
+    run_writer_put(&base->writer, at, page, base->page_size, NULL);
 }
 
 void kept_base_truncate(struct kept_base *base, uint32_t page_count)
 {
+    read_window_drop(&base->window);
     run_writer_flush(&base->writer, NULL);
     if (ftruncate(base->fd, (off_t)page_count * base->page_size) != 0)
         return;

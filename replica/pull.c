@@ -301,7 +301,18 @@ static int hear_confirmation(struct pull *pull, const struct message_end *end, s
     return finish(pull, end->version, error);
 }
 
-/* The kept base gets the same pages. It is of use only if it is whole, so failures are not told: the hashes tell later. */
+/* For the arrivals: what a page of the kept base was, or something else. */
+static int fetch_base_page(void *arg, uint32_t pgno, uint8_t *page, struct error *error)
+{
+    (void)error;
+    kept_base_read_page(arg, pgno, page);
+    return 0;
+}
+
+/*
+ * The kept base gets the same pages. It is of use only if it is whole, so failures are not told: the hashes tell later. So they do where it did not
+ * have what the database had, and a page that is made from that is not the page.
+ */
 static void *update_kept_base(void *arg)
 {
     struct pull *pull = arg;
@@ -316,6 +327,7 @@ static void *update_kept_base(void *arg)
         return NULL;
     if (arrivals != NULL) {
         arrivals_rewind(arrivals);
+        arrivals_build_on(arrivals, fetch_base_page, base);
         while (arrivals_next(arrivals, &pgno, &page, NULL) == 0 && pgno != 0)
             kept_base_write_page(base, pgno, page);
         kept_base_truncate(base, geometry->page_count);

@@ -89,7 +89,7 @@ int connection_visit_trees(struct connection *connection, connection_tree *visit
 
 /*
  * Within a write transaction in WAL mode, before its first page: until its end pages are not read before they are written, and leave
- * SQLite's cache for the WAL early.
+ * SQLite's cache for the WAL early. Unless it is committed, the connection is to be closed after it: its cache may hold pages of zeros.
  */
 int connection_write_to_wal(struct connection *connection, struct error *error);
 

@@ -1,7 +1,10 @@
 /*
- * Two things that a transaction here does beyond what SQLite documents:
+ * Three things that a transaction here does beyond what SQLite documents:
  *
  * - Page 1 is held back until the commit, see connection_write_last.
+ * - In WAL mode what a page held is not read before it is written (large_io.h). A page whose write
+ * failed can be left as zeros in SQLite's cache: with what was to be written, so with the transaction,
+ * goes the connection.
  * - With auto_vacuum FULL, COMMIT would move pages about, by the old pointer map on the new
  * content. So the connection is told that the vacuum is incremental; what that changes in page 1 is
  * overwritten in the commit.
@@ -156,6 +159,8 @@ const char *database_real_path(const struct database *db)
 
 void database_end(struct database *db)
 {
+    int undoes = db->has_written && db->state.is_wal;
+
     db->transaction = NO_TRANSACTION;
     db->page1_pending = 0;
     db->has_written = 0;
@@ -163,6 +168,8 @@ void database_end(struct database *db)
     db->state = (struct database_state){0};
     if (db->connection != NULL)
         connection_roll_back(db->connection);
+    if (undoes)
+        close_connection(db);
 }
 
 static void note_version(struct database *db, uint32_t raw_version)
@@ -621,6 +628,8 @@ int database_commit(struct database *db, struct error *error)
     rc = write_last(db, error);
     if (rc == 0)
         rc = connection_commit(db->connection, error);
+    if (rc == 0)
+        db->has_written = 0;
 out:
     database_end(db);
     return rc;

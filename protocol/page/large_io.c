@@ -12,6 +12,7 @@
 
 #include <sqlite3.h>
 
+#include "protocol/page/read_window.h"
 #include "protocol/page/writeback.h"
 
 #define PIECE 262144
@@ -24,10 +25,6 @@
 /* A read of a frame's page in the WAL skips its header: what is so near behind the last read
  * follows it. */
 #define GAP_MAX 64
-/* Of scattered pages: how far apart two of them may be for a piece to be worth its bytes, and how long it is. Of one page in four, a
- * piece has four. */
-#define NEAR_GAP_MAX 32768
-#define NEAR_PIECE   65536
 /* Opcodes for xFileControl, in the range that SQLite leaves to applications. */
 #define OPCODE_READ_AHEAD   1001001
 #define OPCODE_WRITE_BEHIND 1001002
@@ -46,12 +43,9 @@ struct file {
     sqlite3_file base;  /* what SQLite sees */
     sqlite3_file *real; /* behind this struct */
     struct file *main;  /* the database file that this one belongs to, or is */
-    int gap_max;         /* what is so near behind the last read follows it */
-    int piece_len;       /* of what follows, so much is read at once; 0: no more than is asked for */
     int writes_behind;   /* of the main file: it and those that belong to it */
     struct large_io_page overwritten; /* of the main file: what need not be read; len 0: nothing */
-    struct piece ahead;  /* what was read */
-    sqlite3_int64 next;  /* where the last read ended */
+    struct read_window ahead;
     struct piece behind; /* what is still to be written */
     int failed; /* SQLite's code, where something could not be written and nobody was told yet */
     const char *wal_name; /* SQLite's, as long as the file is open; NULL unless this is a WAL */
@@ -118,7 +112,7 @@ static void catch_up(struct file *self)
  * changed. */
 static void settle(struct file *self)
 {
-    self->ahead.len = 0;
+    read_window_drop(&self->ahead);
     catch_up(self);
 }
 
@@ -137,26 +131,30 @@ static int file_close(sqlite3_file *file)
 {
     struct file *self = (struct file *)file;
     settle(self);
-    drop(&self->ahead);
+    read_window_release(&self->ahead);
     drop(&self->behind);
     end_writeback(self);
     return self->real->pMethods->xClose(self->real);
 }
 
-/* Read the piece that begins at offset. Returns whether it holds len bytes. */
-static int read_piece(struct file *self, int len, sqlite3_int64 offset)
+/* Read the window's part of the file that begins at offset to `piece`. Returns whether there are len bytes. */
+static int read_piece(struct file *self, uint8_t *piece, int len, sqlite3_int64 offset)
 {
-    struct piece *ahead = &self->ahead;
+    struct read_window *ahead = &self->ahead;
     sqlite3_int64 size = 0;
+    int want;
 
-    ahead->len = 0;
+    /* The window would hold what stood there before what is still to be written. */
+    catch_up(self);
+    if (self->failed != SQLITE_OK)
+        return 0;
     if (self->real->pMethods->xFileSize(self->real, &size) != SQLITE_OK || size - offset < len)
         return 0;
-    ahead->first = offset;
-    ahead->len = size - offset < self->piece_len ? (int)(size - offset) : self->piece_len;
-    if (self->real->pMethods->xRead(self->real, ahead->data, ahead->len, offset) != SQLITE_OK)
-        ahead->len = 0;
-    return ahead->len >= len;
+    want = size - offset < (sqlite3_int64)ahead->piece_len ? (int)(size - offset) : (int)ahead->piece_len;
+    if (self->real->pMethods->xRead(self->real, piece, want, offset) != SQLITE_OK)
+        return 0;
+    read_window_fill(ahead, (uint64_t)offset, (size_t)want);
+    return 1;
 }
 
 /* Where in the WAL a page stands is SQLite's secret; but the statement that writes it reads no other. */
@@ -170,8 +168,7 @@ static int is_overwritten(const struct file *self, int len, sqlite3_int64 offset
 static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offset)
 {
     struct file *self = (struct file *)file;
-    struct piece *ahead = &self->ahead;
-    int follows = offset >= self->next && offset - self->next <= self->gap_max;
+    uint8_t *piece;
 
     if (self->behind.len > 0 && offset + len > self->behind.first)
         catch_up(self);
@@ -181,13 +178,20 @@ static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offs
         memset(data, 0, (size_t)len);
         return SQLITE_OK;
     }
-    self->next = offset + len;
-    if (offset < ahead->first || offset + len > ahead->first + ahead->len) {
-        if (!follows || len > self->piece_len || !make_room(ahead) || !read_piece(self, len, offset))
-            return self->real->pMethods->xRead(self->real, data, len, offset);
+    if (read_window_copy(&self->ahead, data, (size_t)len, (uint64_t)offset))
+        return SQLITE_OK;
+    piece = read_window_plan(&self->ahead, (size_t)len, (uint64_t)offset);
+    if (piece != NULL && read_piece(self, piece, len, offset)) {
+        memcpy(data, piece, (size_t)len);
+        return SQLITE_OK;
     }
-    memcpy(data, ahead->data + (offset - ahead->first), (size_t)len);
-    return SQLITE_OK;
+    return self->failed != SQLITE_OK ? tell(self) : self->real->pMethods->xRead(self->real, data, len, offset);
+}
+
+/* Not those of a journal: without what could not be written there, SQLite cannot undo in its cache what it has to undo for that. */
+static int holds_writes(const struct file *self)
+{
+    return self->main->writes_behind && (self == self->main || self->wal_name != NULL);
 }
 
 static int file_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 offset)
@@ -195,12 +199,12 @@ static int file_write(sqlite3_file *file, const void *data, int len, sqlite3_int
     struct file *self = (struct file *)file;
     struct piece *behind = &self->behind;
 
-    self->ahead.len = 0;
+    read_window_drop(&self->ahead);
     if (behind->len > 0 && (offset != behind->first + behind->len || len > HELD_MAX - behind->len))
         catch_up(self);
     if (self->failed != SQLITE_OK)
         return tell(self);
-    if (!self->main->writes_behind || len > HELD_MAX || !make_room(behind))
+    if (!holds_writes(self) || len > HELD_MAX || !make_room(behind))
         return self->real->pMethods->xWrite(self->real, data, len, offset);
     if (behind->len == 0)
         behind->first = offset;
@@ -264,21 +268,18 @@ static int file_control(sqlite3_file *file, int opcode, void *arg)
     settle(self);
     switch (opcode) {
     case OPCODE_READ_AHEAD:
-        self->gap_max = GAP_MAX;
-        self->piece_len = PIECE;
+        read_window_set(&self->ahead, GAP_MAX, PIECE);
         return SQLITE_OK;
     case OPCODE_READ_NEAR:
-        drop(&self->ahead);
-        self->gap_max = NEAR_GAP_MAX;
-        self->piece_len = NEAR_PIECE;
+        read_window_set(&self->ahead, READ_WINDOW_NEAR_GAP, READ_WINDOW_NEAR_PIECE);
         return SQLITE_OK;
     case OPCODE_WRITE_BEHIND:
         self->writes_behind = 1;
         return SQLITE_OK;
     case OPCODE_END:
-        self->piece_len = self->writes_behind = 0;
+        self->writes_behind = 0;
         self->overwritten.len = 0;
-        drop(&self->ahead);
+        read_window_release(&self->ahead);
         drop(&self->behind);
         end_writeback(self);
         self->failed = SQLITE_OK;

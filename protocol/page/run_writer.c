@@ -106,6 +106,11 @@ int run_writer_put(struct run_writer *writer, uint64_t at, const uint8_t *data, 
     return 0;
 }
 
+int run_writer_holds(const struct run_writer *writer, uint64_t at, size_t len)
+{
+    return at < writer->held_at + writer->held_len && at + len > writer->held_at;
+}
+
 void run_writer_drop(struct run_writer *writer)
 {
     writer->held_len = 0;

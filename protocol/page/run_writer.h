@@ -41,6 +41,9 @@ int run_writer_put(struct run_writer *writer, uint64_t at, const uint8_t *data, 
                    struct error *error);
 int run_writer_flush(struct run_writer *writer, struct error *error);
 
+/* Whether some of these bytes of the file are held. */
+int run_writer_holds(const struct run_writer *writer, uint64_t at, size_t len);
+
 /* Forget what is held. */
 void run_writer_drop(struct run_writer *writer);
 

@@ -21,8 +21,9 @@ struct receiver {
     struct receiver_hooks hooks;
     struct geometry theirs;  /* what this copy is to become */
     struct geometry ours;    /* what is described: the copy, and what an earlier attempt left */
-    uint32_t *kept;          /* owned; [pgno - 1]: 1 + the number among the arrivals of the page that an earlier attempt left; or 0 */
+    uint64_t *kept;          /* owned; [pgno - 1]: where among the arrivals the page is that an earlier attempt left; 0: nowhere */
     uint32_t kept_count;     /* how many of these there are; kept is NULL where there are none */
+    uint64_t fresh;          /* where among the arrivals those of this attempt begin */
     int complete;            /* END has come, and what came is proven */
     struct message_end end;
     struct description *description; /* NULL where nothing is to be described, and once pages come */
@@ -31,19 +32,40 @@ struct receiver {
     struct page_index index;     /* of what this copy is to become; after the apply: of what it was */
     struct spool *spool;         /* the stream, in rollback mode */
     struct arrivals *arrivals;   /* the pages; NULL for a first copy, whose pages go to copy->partial */
-    uint8_t *old_page;           /* a page for the hook */
+    uint8_t *old_page;           /* owned; what a page replaces, where the stream did not need that */
     uint32_t pages;              /* that came */
     int is_moving;               /* PAGES has come */
     uint64_t bytes;              /* of the stream that came */
 };
 
+/* In kept: the page came again, so that what was left is not what it will be. */
+#define CAME_AGAIN (1ull << 63)
+
+/* While it is not worth reading what pages replace, that of every so manieth is read all the same. */
+#define SAMPLE_EVERY 16u
+
+/* Where an earlier attempt left page pgno; 0: nowhere. */
+static uint64_t kept_place(const struct receiver *receiver, uint32_t pgno)
+{
+    return pgno <= receiver->kept_count ? receiver->kept[pgno - 1] & ~CAME_AGAIN : 0;
+}
+
 /* A page of this copy from before the sync, for a record of the stream that builds on it. */
 static int fetch_page(void *arg, uint32_t pgno, uint8_t *page, struct error *error)
 {
     const struct receiver *receiver = arg;
+    uint64_t place = kept_place(receiver, pgno);
 
-    if (pgno <= receiver->kept_count && receiver->kept[pgno - 1] > 0)
-        return arrivals_read(receiver->arrivals, receiver->kept[pgno - 1] - 1, page, error);
+    if (place > 0)
+        return arrivals_read(receiver->arrivals, place, page, error);
+    return database_read_page(receiver->copy->db, pgno, page, error);
+}
+
+/* For the arrivals: what page pgno replaces, before it does. */
+static int fetch_replaced(void *arg, uint32_t pgno, uint8_t *page, struct error *error)
+{
+    const struct receiver *receiver = arg;
+
     return database_read_page(receiver->copy->db, pgno, page, error);
 }
 
@@ -92,47 +114,78 @@ static int note_page(struct receiver *receiver, uint32_t pgno, const uint8_t *pa
     return rc;
 }
 
+/* Note where an earlier attempt left a page. */
+static int keep_place(struct receiver *receiver, uint32_t pgno, uint64_t place, struct error *error)
+{
+    uint32_t count = receiver->kept_count;
+
+    if (pgno > count) {
+        uint64_t *grown;
+
+        count = pgno > receiver->index.page_count ? pgno : receiver->index.page_count;
+        count += count / 8;
+        grown = realloc(receiver->kept, count * sizeof(*grown));
+        if (grown == NULL)
+            return error_set(error, ERR_INTERNAL, "out of memory");
+        memset(grown + receiver->kept_count, 0, (count - receiver->kept_count) * sizeof(*grown));
+        receiver->kept = grown;
+        receiver->kept_count = count;
+    }
+    receiver->kept[pgno - 1] = place;
+    return 0;
+}
+
 /* What an earlier attempt left counts as pages of this copy from now on, as far as it fits. */
 static int take_over(struct receiver *receiver, struct error *error)
 {
-    uint64_t count = receiver->index.page_count + arrivals_count(receiver->arrivals);
-    uint32_t records = 0;
+    struct arrivals *arrivals = receiver->arrivals;
+    int lets_go = !receiver->copy->held;
     const uint8_t *page;
+    uint64_t end;
     uint32_t pgno;
-    int rc;
+    int rc = local_copy_hold(receiver->copy, error);
 
-    if (arrivals_count(receiver->arrivals) == 0)
-        return 0;
-    receiver->kept_count = count < LIMIT_PAGE_COUNT ? (uint32_t)count : LIMIT_PAGE_COUNT;
-    receiver->kept = calloc(receiver->kept_count, sizeof(*receiver->kept));
-    if (receiver->kept == NULL)
-        return error_set(error, ERR_INTERNAL, "out of memory");
+    if (rc != 0)
+        return rc;
     for (;;) {
-        rc = arrivals_next(receiver->arrivals, &pgno, &page, error);
-        if (rc != 0)
-            return rc;
-        if (pgno == 0 || pgno > receiver->kept_count || note_page(receiver, pgno, page, error) != 0)
+        rc = arrivals_next(arrivals, &pgno, &page, error);
+        end = arrivals_place(arrivals);
+        if (rc != 0 || pgno == 0 || note_page(receiver, pgno, page, error) != 0)
             break;
-        receiver->kept[pgno - 1] = ++records;
+        rc = keep_place(receiver, pgno, end, error);
+        if (rc != 0)
+            break;
     }
+    if (lets_go)
+        local_copy_let_go(receiver->copy);
+    if (rc == ERR_INTERNAL)
+        return rc;
+    /* What does not fit, or was damaged, is where the next pages go. */
     error_init(error);
     receiver->pages = 0;
     receiver->ours.page_count = receiver->index.page_count;
     page_index_root(&receiver->index, receiver->ours.root);
-    return arrivals_cut(receiver->arrivals, records, error);
+    receiver->fresh = end;
+    return arrivals_cut(arrivals, end, error);
 }
 
 /* Where the pages will wait. What cannot be kept for another attempt is still good for this one. */
 static int make_arrivals(struct receiver *receiver, struct error *error)
 {
     const struct local_copy *copy = receiver->copy;
+    int rc;
 
     if (receiver->hooks.resumes) {
-        if (arrivals_open(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, copy->geometry.root, error) == 0)
+        if (arrivals_open(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, copy->geometry.root, error) == 0) {
+            arrivals_build_on(receiver->arrivals, fetch_replaced, receiver);
             return take_over(receiver, error);
+        }
         error_init(error);
     }
-    return arrivals_new(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, error);
+    rc = arrivals_new(&receiver->arrivals, copy->real_path, receiver->theirs.page_size, error);
+    if (rc == 0)
+        arrivals_build_on(receiver->arrivals, fetch_replaced, receiver);
+    return rc;
 }
 
 int receiver_new(struct receiver **receiver, struct local_copy *copy, const struct geometry *theirs,
@@ -229,27 +282,57 @@ static int hear_ask(struct receiver *receiver, const struct message_ask *ask, st
 
 /* ---- taking the stream apart ---- */
 
-/* Show the hook what page pgno holds, before it is written over by `page`. */
-static int show_old_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
+/* Whether it is worth reading what the next page replaces, only to keep it as what it differs in. */
+static int is_worth_reading(const struct receiver *receiver)
+{
+    uint64_t given, alike;
+
+    arrivals_likeness(receiver->arrivals, &given, &alike);
+    return given - alike < SAMPLE_EVERY || alike >= given / 2 || receiver->pages % SAMPLE_EVERY == 0;
+}
+
+/*
+ * What page pgno holds before it is written over; *old stays NULL where there is nothing, or where it is not worth reading. The stream often has read
+ * it already; but of a page that an earlier attempt left it builds on that.
+ */
+static int find_old(struct receiver *receiver, uint32_t pgno, const uint8_t **old, struct error *error)
 {
     const struct local_copy *copy = receiver->copy;
-    const struct page_version after = {page, receiver->index.hashes[pgno - 1].low};
-    struct page_version before = {page_stream_reader_old(receiver->reader), 0};
     int rc;
 
-    if (receiver->hooks.replace == NULL || pgno > copy->geometry.page_count)
+    *old = NULL;
+    if (pgno > copy->geometry.page_count)
         return 0;
-    before.hash_low = copy->index.hashes[pgno - 1].low;
-    if (before.page == NULL) {
-        if (receiver->old_page == NULL && (receiver->old_page = malloc(receiver->theirs.page_size)) == NULL)
-            return error_set(error, ERR_INTERNAL, "out of memory");
-        rc = database_read_page(copy->db, pgno, receiver->old_page, error);
-        if (rc != 0)
-            return rc;
-        before.page = receiver->old_page;
+    if (kept_place(receiver, pgno) == 0)
+        *old = page_stream_reader_old(receiver->reader);
+    if (*old != NULL || (receiver->hooks.replace == NULL && !is_worth_reading(receiver)))
+        return 0;
+    if (receiver->old_page == NULL && (receiver->old_page = malloc(receiver->theirs.page_size)) == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    rc = database_read_page(copy->db, pgno, receiver->old_page, error);
+    if (rc == 0)
+        *old = receiver->old_page;
+    return rc;
+}
+
+/* A page came for a database: keep it, and show the hook what it replaces. */
+static int keep_page(struct receiver *receiver, uint32_t pgno, const uint8_t *page, struct error *error)
+{
+    const struct page_version after = {page, receiver->index.hashes[pgno - 1].low};
+    struct page_version before = {0};
+    int came_before = kept_place(receiver, pgno) > 0;
+    int rc = find_old(receiver, pgno, &before.page, error);
+
+    /* By the time that a page is written for the second time, what it replaces is gone. Page 1 is read with some bytes cleared. */
+    if (rc == 0)
+        rc = arrivals_add(receiver->arrivals, pgno, page, came_before || pgno == 1 ? NULL : before.page, error);
+    if (rc == 0 && came_before)
+        receiver->kept[pgno - 1] |= CAME_AGAIN;
+    if (rc == 0 && before.page != NULL && receiver->hooks.replace != NULL) {
+        before.hash_low = receiver->copy->index.hashes[pgno - 1].low;
+        receiver->hooks.replace(receiver->hooks.arg, pgno, &before, &after);
     }
-    receiver->hooks.replace(receiver->hooks.arg, pgno, &before, &after);
-    return 0;
+    return rc;
 }
 
 /* Put the pages that these bytes of the stream complete where they wait, or into the new file. */
@@ -268,9 +351,7 @@ static int take_apart(struct receiver *receiver, const uint8_t *data, size_t len
         if (rc == 0 && receiver->arrivals == NULL)
             rc = first_copy_write_page(receiver->copy->partial, pgno, page, receiver->theirs.page_size, error);
         else if (rc == 0)
-            rc = arrivals_add(receiver->arrivals, pgno, page, error);
-        if (rc == 0 && receiver->arrivals != NULL)
-            rc = show_old_page(receiver, pgno, page, error);
+            rc = keep_page(receiver, pgno, page, error);
         if (rc != 0)
             return rc;
     }
@@ -373,8 +454,18 @@ int receiver_hear(struct receiver *receiver, const struct message *message, stru
 
 /* ---- applying ---- */
 
+/* Whether the page that the arrivals gave last was left by an earlier attempt, and came again in another, or in this one: that one is written. */
+static int is_outdated(const struct receiver *receiver, uint32_t pgno)
+{
+    uint64_t place = arrivals_place(receiver->arrivals);
+
+    return place < receiver->fresh && (pgno > receiver->kept_count || receiver->kept[pgno - 1] != place);
+}
+
+/* Write what was proven. A page is hashed again, for it was on a disk, and may be made anew from the one that it replaces. */
 static int write_arrivals(struct receiver *receiver, struct error *error)
 {
+    uint32_t page_size = receiver->theirs.page_size;
     const uint8_t *page;
     uint32_t pgno;
     int rc = 0;
@@ -384,7 +475,11 @@ static int write_arrivals(struct receiver *receiver, struct error *error)
         rc = arrivals_next(receiver->arrivals, &pgno, &page, error);
         if (rc != 0 || pgno == 0)
             break;
-        rc = database_write_page(receiver->copy->db, pgno, page, receiver->theirs.page_size, error);
+        if (is_outdated(receiver, pgno))
+            continue;
+        if (page_hash(&receiver->hasher, pgno, page, page_size).low != receiver->index.hashes[pgno - 1].low)
+            return error_set(error, ERR_VERIFY_FAILED, "page %u is not what arrived any more; nothing was changed; try again", pgno);
+        rc = database_write_page(receiver->copy->db, pgno, page, page_size, error);
     }
     return rc;
 }

@@ -495,7 +495,8 @@ class Resumption(Case):
         for wal in True, False:
             with self.subTest(wal=wal):
                 self.lay_out(wal, "upd1pct")
-                self.assertGreater(self.pull_until(self.whole["bytes"] // 2), 1 << 20)
+                # Most pages are kept as what they differ in: a tenth of what they are.
+                self.assertGreater(self.pull_until(self.whole["bytes"] // 2), 1 << 18)
                 self.assertEqual(os.stat(self.kept).st_mode & 0o777, 0o600)
                 self.check_second(0.6)
                 for name in os.listdir(self.folder):
