@@ -7,6 +7,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/power_sums.h"
 #include "protocol/page/sketch.h"
@@ -122,21 +123,6 @@ static int describe_cells(struct difference_describer *describer, uint64_t count
     return 0;
 }
 
-static void store_hash(uint8_t *spot, uint64_t hash)
-{
-    for (int i = 0; i < DIFFERENCE_HASH_SIZE; i++)
-        spot[i] = (uint8_t)(hash >> 8 * i);
-}
-
-uint64_t difference_load_hash(const uint8_t bytes[DIFFERENCE_HASH_SIZE])
-{
-    uint64_t hash = 0;
-
-    for (int i = DIFFERENCE_HASH_SIZE - 1; i >= 0; i--)
-        hash = hash << 8 | bytes[i];
-    return hash;
-}
-
 /* Words that a list may leave out as many hashes for. */
 static uint64_t worth(const struct difference_describer *describer)
 {
@@ -173,7 +159,7 @@ static int describe_hashes(struct difference_describer *describer,
     for (uint64_t i = want->first; i < want->first + want->count; i++) {
         uint64_t pgno = describer->order != NULL ? describer->order[i - SKETCH_ANCHORS - 1] : i;
 
-        store_hash(spot + DIFFERENCE_HASH_SIZE * (i - want->first),
+        le64_store(spot + DIFFERENCE_HASH_SIZE * (i - want->first),
                    describer->hashes[pgno - 1].low);
     }
     out->len += want->count * DIFFERENCE_HASH_SIZE;

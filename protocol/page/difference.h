@@ -109,7 +109,4 @@ struct difference_want difference_finder_want(const struct difference_finder *fi
 const struct difference_page *difference_finder_pages(const struct difference_finder *finder,
                                                       size_t *count);
 
-/* A hash as it is in the list. */
-uint64_t difference_load_hash(const uint8_t bytes[DIFFERENCE_HASH_SIZE]);
-
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/sketch_rule.h"
@@ -17,21 +18,6 @@
 #define COARSE_WORDS 4
 
 #define BLOCK 256 /* pages that are gone through together */
-
-static uint64_t load_le64(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
-static void store_le64(uint8_t *bytes, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> 8 * i);
-}
 
 double sketch_stratum(unsigned stratum, unsigned *first, unsigned *count)
 {
@@ -295,15 +281,15 @@ int sketch_read(struct sketch *sketch, uint64_t first, size_t count, struct sket
 void sketch_store(const struct sketch_cell *cells, size_t count, uint8_t *bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        store_le64(bytes + 16 * i, cells[i].sum);
-        store_le64(bytes + 16 * i + 8, cells[i].weighted);
+        le64_store(bytes + 16 * i, cells[i].sum);
+        le64_store(bytes + 16 * i + 8, cells[i].weighted);
     }
 }
 
 void sketch_load(struct sketch_cell *cells, size_t count, const uint8_t *bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        cells[i].sum = load_le64(bytes + 16 * i);
-        cells[i].weighted = load_le64(bytes + 16 * i + 8);
+        cells[i].sum = le64_load(bytes + 16 * i);
+        cells[i].weighted = le64_load(bytes + 16 * i + 8);
     }
 }

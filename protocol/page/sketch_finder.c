@@ -31,6 +31,7 @@
 #include <stdlib.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/peel.h"
 #include "protocol/page/peel_rest.h"
@@ -246,7 +247,7 @@ static int add_hashes(struct sketch_finder *finder, const uint8_t *data, size_t 
     for (size_t i = 0; code == 0 && i < count; i++, finder->listed++) {
         uint32_t pgno = finder->order[finder->listed];
         uint64_t difference =
-            difference_load_hash(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
+            le64_load(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
         uint64_t known = peel_known(&finder->peel, pgno);
 
         tally->sampled++;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "protocol/base/le64.h"
 #include "protocol/page/sketch_rule.h"
 
 #define SAMPLE 2000
@@ -15,15 +16,6 @@
 static const unsigned kind_fields[] = {3, 3, 7};
 static const double kind_per_tier[] = {1.0, 0.5, 6.0};
 static const double kind_shares[] = {18 / 32.0, 8 / 32.0, 6 / 32.0};
-
-static uint64_t load_le64(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | bytes[i];
-    return value;
-}
 
 static unsigned slot_of(uint32_t pgno)
 {
@@ -44,8 +36,8 @@ void sketch_key_init(struct sketch_key *key, const uint8_t seed[SKETCH_SEED_SIZE
 
     assert(pages >= SKETCH_PAGES_MIN);
     memset(key, 0, sizeof(*key));
-    key->words[0] = load_le64(seed);
-    key->words[1] = load_le64(seed + 8);
+    key->words[0] = le64_load(seed);
+    key->words[1] = le64_load(seed + 8);
     key->pages = pages;
     for (uint64_t j = 0; count < SKETCH_ANCHORS; j++) {
         uint64_t drawn = sketch_mix(sketch_mix(j + key->words[1]) ^ key->words[0]);

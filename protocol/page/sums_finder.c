@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/power_sums.h"
 #include "protocol/page/sketch.h"
@@ -161,7 +162,7 @@ static int add_hashes(struct sums_finder *finder, const uint8_t *data, size_t co
     for (size_t i = 0; i < count; i++) {
         uint32_t pgno = (uint32_t)(finder->want.first + i);
         uint64_t difference =
-            difference_load_hash(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
+            le64_load(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
 
         if (difference != 0)
             note(finder, pgno, difference);

@@ -6,6 +6,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/difference.h"
 #include "protocol/page/page_stream.h"
@@ -319,12 +320,8 @@ static int hear_beyond(struct sender *sender, uint32_t first, const uint8_t *dat
     if (first != sender->common + sender->beyond_count + 1 ||
         len / DIFFERENCE_HASH_SIZE > sender->beyond_wanted - sender->beyond_count)
         return error_set(error, ERR_PROTOCOL, "HASHES came that were not asked for");
-    for (size_t at = 0; at < len; at += DIFFERENCE_HASH_SIZE) {
-        uint64_t hash = 0;
-        for (int byte = DIFFERENCE_HASH_SIZE - 1; byte >= 0; byte--)
-            hash = hash << 8 | data[at + (size_t)byte];
-        sender->beyond[sender->beyond_count++] = hash;
-    }
+    for (size_t at = 0; at < len; at += DIFFERENCE_HASH_SIZE)
+        sender->beyond[sender->beyond_count++] = le64_load(data + at);
     return 0;
 }
 
