@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/difference_page.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/peel_rest.h"

@@ -20,9 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "protocol/page/difference.h"
 #include "protocol/page/sketch.h"
 
+struct difference_page;
 struct error;
 struct tally;
 

@@ -64,6 +64,11 @@ void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted)
         flip(cells, FINE_STRATA * FINE_WORDS, 64 * COARSE_WORDS * stratum + (unsigned)(e >> 56), 1);
 }
 
+uint64_t sketch_cells_max(uint32_t pages)
+{
+    return (uint64_t)pages * 5 / 8;
+}
+
 void sketch_init(struct sketch *sketch, const struct sketch_key *key,
                  const struct page_hash *hashes, uint64_t max)
 {

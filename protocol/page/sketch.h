@@ -78,6 +78,9 @@ uint64_t *sketch_word(struct sketch_cell *cells, size_t word);
  * weighted: h * i. */
 void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted);
 
+/* The cells that a sketch of so many pages has at most. */
+uint64_t sketch_cells_max(uint32_t pages);
+
 /* A reader of the stream of cells of some pages. */
 struct sketch {
     const struct sketch_key *key;   /* borrowed */

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/base/le64.h"
@@ -56,6 +57,22 @@ void sketch_key_init(struct sketch_key *key, const uint8_t seed[SKETCH_SEED_SIZE
 int sketch_samples(const struct sketch_key *key, uint32_t pgno)
 {
     return (sketch_draw(sketch_page_word(key, pgno), 3) >> 32) * key->pages >> 32 < SAMPLE;
+}
+
+uint32_t *sketch_list_order(const struct sketch_key *key, uint32_t *sampled)
+{
+    uint32_t *order = malloc((size_t)key->pages * sizeof(*order));
+    uint32_t count = 0;
+
+    *sampled = 0;
+    for (int of_sample = 1; order != NULL && of_sample >= 0; of_sample--) {
+        for (uint32_t pgno = 1; pgno <= key->pages; pgno++)
+            if (sketch_samples(key, pgno) == of_sample && sketch_anchor(key, pgno) < 0)
+                order[count++] = pgno;
+        if (of_sample)
+            *sampled = count;
+    }
+    return order;
 }
 
 /* 0 for the first 530 cells, 1 for the next 530, 2 for 1060 to 2119, and so on. */
