@@ -67,6 +67,11 @@ struct sketch_cell {
     uint64_t weighted; /* XOR of h * i */
 };
 
+static inline int sketch_cell_is_empty(const struct sketch_cell *cell)
+{
+    return cell->sum == 0 && cell->weighted == 0;
+}
+
 /* The words of a stratum of the gauge, 0 to 15, are *first to *first + *count - 1; what is returned
  * is how many of their bits a page flips, on the average. */
 double sketch_stratum(unsigned stratum, unsigned *first, unsigned *count);

@@ -157,7 +157,7 @@ static int finish(struct sketch_finder *finder, struct error *error)
 /* A flight, or the sample, has come whole. */
 static int look(struct sketch_finder *finder, struct error *error)
 {
-    int code = peel_run(&finder->peel, error);
+    int code = peel_solve(&finder->peel, error);
 
     finder->flights++;
     if (code != 0)
