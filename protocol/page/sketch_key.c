@@ -87,91 +87,95 @@ uint64_t sketch_tier_end(uint64_t cell)
     return (uint64_t)SKETCH_FIRST_CELLS << tier_of(cell);
 }
 
-/* Add a cell to the list, unless it is out of range or stands there already, from `since` on. */
-static unsigned add_place(uint64_t *places, unsigned since, unsigned count, uint64_t cell,
-                          uint64_t first, uint64_t end)
+/* The cells of a page from first to end - 1, as they are found. */
+struct places {
+    uint64_t first, end;
+    uint64_t *cells;
+    unsigned count;
+};
+
+/* Add a cell, unless it is out of range or stands there already, from `since` on. */
+static void add_place(struct places *places, unsigned since, uint64_t cell)
 {
-    if (cell < first || cell >= end)
-        return count;
-    for (unsigned i = since; i < count; i++)
-        if (places[i] == cell)
-            return count;
-    places[count] = cell;
-    return count + 1;
+    if (cell < places->first || cell >= places->end)
+        return;
+    for (unsigned i = since; i < places->count; i++)
+        if (places->cells[i] == cell)
+            return;
+    places->cells[places->count++] = cell;
 }
 
-/* Places by the fields of page's word from number f on: into `cells` cells from `base` on. */
-static unsigned places_of_fields(uint64_t word, enum sketch_kind kind, unsigned f, uint64_t base,
-                                 uint64_t cells, uint64_t first, uint64_t end, uint64_t *places,
-                                 unsigned count)
+/* By the fields of the page's word from number f on: into `cells` cells from `base` on. */
+static void add_by_fields(struct places *places, uint64_t word, unsigned f, uint64_t base,
+                          uint64_t cells)
 {
-    for (; f < kind_fields[kind]; f++) {
+    unsigned fields = kind_fields[sketch_page_kind(word)];
+
+    for (; f < fields; f++) {
         uint64_t field = sketch_draw(word, f < 4 ? 1 : 2) >> 16 * (f % 4) & 0xffff;
 
-        count = add_place(places, 0, count, base + (field * cells >> 16), first, end);
+        add_place(places, 0, base + (field * cells >> 16));
     }
-    return count;
 }
 
-static unsigned places_of_tier(uint64_t word, enum sketch_kind kind, unsigned tier, uint64_t first,
-                               uint64_t end, uint64_t *places, unsigned count)
+static void add_of_tier(struct places *places, uint64_t word, unsigned tier)
 {
-    uint64_t drawn = sketch_draw(word, 4 * (uint64_t)tier);
+    enum sketch_kind kind = sketch_page_kind(word);
     uint64_t begin = (uint64_t)SKETCH_FIRST_CELLS << (tier - 1);
-    unsigned since = count;
+    unsigned since = places->count;
 
-    if (kind == SPARSE && drawn >> 63 != 0)
-        return count;
-    count = add_place(places, since, count, sketch_place(begin, (uint32_t)drawn), first, end);
-    if (kind != DENSE)
-        return count;
-    count =
-        add_place(places, since, count, sketch_place(begin, (uint32_t)(drawn >> 32)), first, end);
-    for (unsigned n = 1; n <= 2; n++) {
-        drawn = sketch_draw(word, 4 * (uint64_t)tier + n);
-        count = add_place(places, since, count, sketch_place(begin, (uint32_t)drawn), first, end);
-        count = add_place(places, since, count, sketch_place(begin, (uint32_t)(drawn >> 32)), first,
-                          end);
+    for (unsigned n = 0; n < (kind == DENSE ? 3u : 1u); n++) {
+        uint64_t drawn = sketch_draw(word, 4 * (uint64_t)tier + n);
+
+        if (kind == SPARSE && drawn >> 63 != 0)
+            return;
+        add_place(places, since, sketch_place(begin, (uint32_t)drawn));
+        if (kind == DENSE)
+            add_place(places, since, sketch_place(begin, (uint32_t)(drawn >> 32)));
     }
-    return count;
+}
+
+/* Of a page that counts as no anchor. */
+static void add_common(struct places *places, uint64_t word)
+{
+    unsigned tier, last;
+
+    if (places->first >= places->end)
+        return;
+    if (places->first < SKETCH_FIRST_CELLS)
+        add_by_fields(places, word, 0, SKETCH_GAUGE_CELLS, SKETCH_FIRST_ORDINARY);
+    last = tier_of(places->end - 1);
+    for (tier = tier_of(places->first) > 0 ? tier_of(places->first) : 1; tier <= last; tier++)
+        add_of_tier(places, word, tier);
 }
 
 unsigned sketch_common_places(const struct sketch_key *key, uint32_t pgno, uint64_t first,
                               uint64_t end, uint64_t places[SKETCH_PLACES_MAX])
 {
-    uint64_t word = sketch_page_word(key, pgno);
-    enum sketch_kind kind = sketch_page_kind(word);
-    unsigned count = 0, tier, last;
+    struct places found = {.first = first, .end = end, .cells = places};
 
-    if (first >= end)
-        return 0;
-    if (first < SKETCH_FIRST_CELLS)
-        count = places_of_fields(word, kind, 0, SKETCH_GAUGE_CELLS, SKETCH_FIRST_ORDINARY, first,
-                                 end, places, 0);
-    last = tier_of(end - 1);
-    for (tier = tier_of(first) > 0 ? tier_of(first) : 1; tier <= last; tier++)
-        count = places_of_tier(word, kind, tier, first, end, places, count);
-    return count;
+    add_common(&found, sketch_page_word(key, pgno));
+    return found.count;
 }
 
 unsigned sketch_places(const struct sketch_key *key, uint32_t pgno, uint64_t first, uint64_t end,
                        uint64_t places[SKETCH_PLACES_MAX])
 {
+    struct places found = {.first = first, .end = end, .cells = places};
     int anchor = first < SKETCH_FIRST_CELLS ? sketch_anchor(key, pgno) : -1;
-    uint64_t word, cell;
-    unsigned count = 0;
+    uint64_t word = sketch_page_word(key, pgno);
 
-    if (anchor < 0)
-        return sketch_common_places(key, pgno, first, end, places);
     if (anchor >= 2 * SKETCH_GAUGE_CELLS) {
-        word = sketch_page_word(key, pgno);
-        cell = (uint64_t)anchor / 2;
-        count = add_place(places, 0, 0, cell, first, end);
+        uint64_t cell = (uint64_t)anchor / 2;
+
+        add_place(&found, 0, cell);
         if (cell + 1 < SKETCH_FIRST_CELLS)
-            count = places_of_fields(word, sketch_page_kind(word), 1, cell + 1,
-                                     SKETCH_FIRST_CELLS - cell - 1, first, end, places, count);
+            add_by_fields(&found, word, 1, cell + 1, SKETCH_FIRST_CELLS - cell - 1);
     }
-    return count + sketch_common_places(key, pgno, SKETCH_FIRST_CELLS, end, places + count);
+    if (anchor >= 0)
+        found.first = SKETCH_FIRST_CELLS;
+    add_common(&found, word);
+    return found.count;
 }
 
 int sketch_falls_into(const struct sketch_key *key, uint32_t pgno, uint64_t cell)
