@@ -7,6 +7,8 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
+#include "protocol/page/difference_finder.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/power_sums.h"
 #include "protocol/page/sketch.h"
@@ -14,6 +16,10 @@
 #include "protocol/page/sums_finder.h"
 
 #define PIECE 256 /* cells that are made together */
+
+_Static_assert(DIFFERENCE_FIRST_CELLS == SKETCH_FIRST_CELLS, "the first flight is the first tier");
+_Static_assert(DIFFERENCE_SEED_SIZE == SKETCH_SEED_SIZE, "one seed");
+_Static_assert(DIFFERENCE_SUMS_PAGES + 1 >= SKETCH_PAGES_MIN, "many pages are enough");
 
 struct difference_describer {
     struct power_sums sums; /* of few pages, once they are asked for */
@@ -26,11 +32,6 @@ struct difference_describer {
     uint64_t next_hash; /* the same of hashes; 0 before the list begins */
     uint32_t *order; /* owned; of the list that leaves out anchors; NULL for one in the order of the
                         pages */
-};
-
-struct difference_finder {
-    struct sums_finder *sums; /* one of these two, or none where there are no pages */
-    struct sketch_finder *sketch;
 };
 
 static int has_sketch(uint32_t pages)
@@ -122,21 +123,6 @@ static int describe_cells(struct difference_describer *describer, uint64_t count
     return 0;
 }
 
-static void store_hash(uint8_t *spot, uint64_t hash)
-{
-    for (int i = 0; i < DIFFERENCE_HASH_SIZE; i++)
-        spot[i] = (uint8_t)(hash >> 8 * i);
-}
-
-uint64_t difference_load_hash(const uint8_t bytes[DIFFERENCE_HASH_SIZE])
-{
-    uint64_t hash = 0;
-
-    for (int i = DIFFERENCE_HASH_SIZE - 1; i >= 0; i--)
-        hash = hash << 8 | bytes[i];
-    return hash;
-}
-
 /* Words that a list may leave out as many hashes for. */
 static uint64_t worth(const struct difference_describer *describer)
 {
@@ -173,7 +159,7 @@ static int describe_hashes(struct difference_describer *describer,
     for (uint64_t i = want->first; i < want->first + want->count; i++) {
         uint64_t pgno = describer->order != NULL ? describer->order[i - SKETCH_ANCHORS - 1] : i;
 
-        store_hash(spot + DIFFERENCE_HASH_SIZE * (i - want->first),
+        le64_store(spot + DIFFERENCE_HASH_SIZE * (i - want->first),
                    describer->hashes[pgno - 1].low);
     }
     out->len += want->count * DIFFERENCE_HASH_SIZE;
@@ -216,60 +202,50 @@ int difference_finder_new(struct difference_finder **finder, const struct page_h
                           uint32_t pages, const uint8_t seed[DIFFERENCE_SEED_SIZE],
                           struct error *error)
 {
-    struct difference_finder *made = calloc(1, sizeof(*made));
-    int code = 0;
+    int code = has_sketch(pages) ? sketch_finder_new(finder, hashes, pages, seed, error)
+                                 : sums_finder_new(finder, hashes, pages, error);
 
-    *finder = NULL;
-    if (made == NULL)
-        return error_set(error, ERR_INTERNAL, "no memory to compare pages");
-    if (has_sketch(pages))
-        code = sketch_finder_new(&made->sketch, hashes, pages, seed, error);
-    else if (pages > 0)
-        code = sums_finder_new(&made->sums, hashes, pages, error);
-    if (code != 0)
-        free(made);
-    else
-        *finder = made;
+    if (code == 0)
+        (*finder)->want = difference_first_flight(pages);
     return code;
 }
 
 void difference_finder_free(struct difference_finder *finder)
 {
-    if (finder == NULL)
-        return;
-    sums_finder_free(finder->sums);
-    sketch_finder_free(finder->sketch);
-    free(finder);
+    if (finder != NULL)
+        finder->methods->free(finder);
 }
 
 int difference_finder_add(struct difference_finder *finder, enum difference_kind kind,
                           uint64_t first, const uint8_t *data, size_t len, struct error *error)
 {
-    struct difference_want want = difference_finder_want(finder);
+    const struct difference_finder_methods *methods = finder->methods;
+    struct difference_want *want = &finder->want;
     size_t size = kind == DIFFERENCE_CELLS ? DIFFERENCE_CELL_SIZE : DIFFERENCE_HASH_SIZE;
+    size_t count = len / size;
+    int code;
 
-    if (want.kind == DIFFERENCE_FOUND || kind != want.kind || first != want.first || len == 0 ||
-        len % size != 0 || len / size > want.count)
+    if (want->kind == DIFFERENCE_FOUND || kind != want->kind || first != want->first || len == 0 ||
+        len % size != 0 || count > want->count)
         return error_set(error, ERR_PROTOCOL,
                          "the other side described pages that it was not asked about");
-    return finder->sums != NULL ? sums_finder_add(finder->sums, data, len / size, error)
-                                : sketch_finder_add(finder->sketch, data, len / size, error);
+    code = kind == DIFFERENCE_CELLS ? methods->add_cells(finder, data, count, error)
+                                    : methods->add_hashes(finder, data, count, error);
+    if (code != 0)
+        return code;
+    want->first += count;
+    want->count -= count;
+    return want->count > 0 ? 0 : methods->conclude(finder, error);
 }
 
 struct difference_want difference_finder_want(const struct difference_finder *finder)
 {
-    if (finder->sums != NULL)
-        return sums_finder_want(finder->sums);
-    if (finder->sketch != NULL)
-        return sketch_finder_want(finder->sketch);
-    return (struct difference_want){.kind = DIFFERENCE_FOUND};
+    return finder->want;
 }
 
 const struct difference_page *difference_finder_pages(const struct difference_finder *finder,
                                                       size_t *count)
 {
-    *count = 0;
-    if (finder->sums != NULL)
-        return sums_finder_pages(finder->sums, count);
-    return finder->sketch != NULL ? sketch_finder_pages(finder->sketch, count) : NULL;
+    *count = finder->found_count;
+    return finder->found;
 }

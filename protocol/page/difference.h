@@ -26,29 +26,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol/page/difference_page.h"
+#include "protocol/page/difference_want.h"
+
 struct error;
 struct page_hash;
 struct buffer;
 
-#define DIFFERENCE_CELL_SIZE   16 /* bytes */
-#define DIFFERENCE_HASH_SIZE   8
 #define DIFFERENCE_FIRST_CELLS 530  /* in the first flight: enough for 300 pages that differ */
 #define DIFFERENCE_SUMS_PAGES  5250 /* up to so many pages, cells are power sums */
 #define DIFFERENCE_SEED_SIZE   16
-
-/* The cells may weigh so many bytes for each page that differs, and so many for all, 200 less than
- * with the frames. */
-#define DIFFERENCE_BYTES_PER_PAGE 25
-#define DIFFERENCE_BYTES_BASE     8300
-
-/* What the sender wants to hear next, or that it knows. */
-enum difference_kind { DIFFERENCE_CELLS, DIFFERENCE_HASHES, DIFFERENCE_FOUND };
-
-struct difference_want {
-    enum difference_kind kind;
-    uint64_t first; /* number of the first cell (from 0), or of the first hash (from 1) */
-    uint64_t count; /* how many cells, or hashes */
-};
 
 /* The first flight, which the receiver sends unasked: cells, or the flat list where the pages are
  * so few that it is smaller. DIFFERENCE_FOUND and nothing to send where there are no pages. */
@@ -79,12 +66,6 @@ int difference_describe(struct difference_describer *describer, const struct dif
 /* ---- sender ---- */
 struct difference_finder;
 
-/* A page that differs, and the low half of the hash that the receiver has of it. */
-struct difference_page {
-    uint32_t pgno;
-    uint64_t their_hash;
-};
-
 int difference_finder_new(struct difference_finder **finder, const struct page_hash *hashes,
                           uint32_t pages, const uint8_t seed[DIFFERENCE_SEED_SIZE],
                           struct error *error);
@@ -108,8 +89,5 @@ struct difference_want difference_finder_want(const struct difference_finder *fi
 /* After DIFFERENCE_FOUND: the pages that differ, ascending. Owned by the finder. */
 const struct difference_page *difference_finder_pages(const struct difference_finder *finder,
                                                       size_t *count);
-
-/* A hash as it is in the list. */
-uint64_t difference_load_hash(const uint8_t bytes[DIFFERENCE_HASH_SIZE]);
 
 #endif

@@ -12,6 +12,7 @@
 #endif
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/base/limits.h"
 
 #define DIGEST_SIZE 32
@@ -34,12 +35,6 @@ static void put_u32_be(uint8_t *out, uint32_t value)
     out[1] = (uint8_t)(value >> 16);
     out[2] = (uint8_t)(value >> 8);
     out[3] = (uint8_t)value;
-}
-
-static void put_u64_le(uint8_t *out, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(value >> (8 * i));
 }
 
 void page_hasher_init(struct page_hasher *hasher, const uint8_t key[PAGE_HASH_KEY_SIZE])
@@ -147,8 +142,8 @@ void page_index_root(const struct page_index *index, uint8_t root[PAGE_ROOT_SIZE
     require(EVP_DigestUpdate(context, label, sizeof(label) - 1));
     require(EVP_DigestUpdate(context, chunk, 8));
     for (uint32_t i = 0; i < index->page_count; i++) {
-        put_u64_le(chunk + used, index->hashes[i].low);
-        put_u64_le(chunk + used + 8, index->hashes[i].high);
+        le64_store(chunk + used, index->hashes[i].low);
+        le64_store(chunk + used + 8, index->hashes[i].high);
         used += 16;
         if (used == sizeof(chunk) || i + 1 == index->page_count) {
             require(EVP_DigestUpdate(context, chunk, used));

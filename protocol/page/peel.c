@@ -7,13 +7,12 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/difference_page.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
-#include "protocol/page/peel_rest.h"
 #include "protocol/page/tally.h"
 
 #define BATCH 128 /* cells that are divided together */
-#define RESTS 16  /* how often what is left is looked at: each time costs a pass over all pages */
 
 int peel_init(struct peel *peel, const struct sketch_key *key, const struct page_hash *own,
               struct error *error)
@@ -97,11 +96,6 @@ static void solve(const struct peel *peel, const uint64_t *numbers, size_t count
     }
 }
 
-static int is_empty(const struct peel *peel, uint64_t cell)
-{
-    return peel->cells[cell].sum == 0 && peel->cells[cell].weighted == 0;
-}
-
 static void tally_cells(const struct peel *peel, const uint64_t *numbers, size_t count,
                         struct tally *tally)
 {
@@ -111,7 +105,9 @@ static void tally_cells(const struct peel *peel, const uint64_t *numbers, size_t
     for (size_t i = 0; i < count; i++) {
         enum tally_content content = pgnos[i] != 0 ? TALLY_ONE : TALLY_SEVERAL;
 
-        tally_add(tally, numbers[i], is_empty(peel, numbers[i]) ? TALLY_NONE : content);
+        if (sketch_cell_is_empty(&peel->cells[numbers[i]]))
+            content = TALLY_NONE;
+        tally_add(tally, numbers[i], content);
     }
 }
 
@@ -234,7 +230,7 @@ static int peel_batch(struct peel *peel, struct error *error)
 
 int peel_is_empty(const struct peel *peel, uint64_t first, uint64_t end)
 {
-    while (first < end && is_empty(peel, first))
+    while (first < end && sketch_cell_is_empty(&peel->cells[first]))
         first++;
     return first == end;
 }
@@ -244,10 +240,9 @@ int peel_is_solved(const struct peel *peel)
     return peel->is_gauge_empty && peel_is_empty(peel, SKETCH_GAUGE_CELLS, peel->settled);
 }
 
-int peel_run(struct peel *peel, struct error *error)
+/* The pages that were found are not in the cells that came since; those are queued. */
+static void settle(struct peel *peel)
 {
-    int code = 0, is_changed = 1;
-
     peel->is_gauge_empty = 0;
     for (size_t i = 0; i < peel->found_count; i++)
         if (peel->found[i].their_hash != 0)
@@ -257,13 +252,16 @@ int peel_run(struct peel *peel, struct error *error)
         if (cell >= SKETCH_GAUGE_CELLS)
             enqueue(peel, cell);
     peel->settled = peel->count;
-    for (int rests = 0; code == 0 && is_changed; rests++) {
-        while (code == 0 && peel->queue_count > 0)
-            code = peel_batch(peel, error);
-        is_changed = 0;
-        if (code == 0 && rests < RESTS) /* garbage must not make it go on */
-            code = peel_rest(peel, &is_changed, error);
-    }
+}
+
+int peel_run(struct peel *peel, struct error *error)
+{
+    int code = 0;
+
+    if (peel->settled < peel->count)
+        settle(peel);
+    while (code == 0 && peel->queue_count > 0)
+        code = peel_batch(peel, error);
     return code;
 }
 

@@ -9,7 +9,7 @@
  * back by the same rule. Divisions are made many at a time, which costs three products each and one
  * inverse for all: linear work.
  *
- * What that leaves is solved by peel_rest.h, or waits for more cells.
+ * What that leaves is for peel_rest.h, or waits for more cells.
  *
  * Garbage can make this go on, but not for ever: after four times as many steps as there are pages
  * it is an error.
@@ -20,9 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "protocol/page/difference.h"
 #include "protocol/page/sketch.h"
 
+struct difference_page;
 struct error;
 struct tally;
 
@@ -30,21 +30,20 @@ struct peel {
     const struct sketch_key *key; /* borrowed */
     const struct page_hash *own;  /* borrowed */
     uint32_t pages;
-    struct sketch_cell
-        *cells; /* owned; the difference, without the pages that were taken out; gauge included */
+    /* owned; the difference, gauge included, without the pages that were taken out */
+    struct sketch_cell *cells;
     uint64_t count;     /* cells that came */
     uint64_t settled;   /* cells that the pages found were taken out of */
     uint64_t room;      /* cells that are allocated, and places in the queue */
     uint32_t *queue;    /* owned; a ring of cell numbers */
     uint8_t *is_queued; /* owned; a byte for each cell */
     uint64_t queue_first, queue_count;
-    uint32_t *slots;               /* owned; for each page its place in found, plus 1; 0 for none */
-    struct difference_page *found; /* owned; their_hash is the difference of the hashes until
-                                      peel_finish; 0: put back */
+    uint32_t *slots; /* owned; for each page its place in found, plus 1; 0 for none */
+    /* owned; until peel_finish their_hash is the difference of the hashes; 0: put back */
+    struct difference_page *found;
     size_t found_count, found_room;
-    uint64_t steps;
-    int is_gauge_empty; /* the gauge's anchors are known: found accounts for all that is in the
-                           gauge */
+    uint64_t steps;     /* pages that were taken out or put back */
+    int is_gauge_empty; /* found accounts for all that is in the gauge, its anchors too */
 };
 
 /* key, and own, the hashes of this side's pages: borrowed until peel_finish or peel_release. */
@@ -59,10 +58,11 @@ int peel_reserve(struct peel *peel, uint64_t cells, struct error *error);
  * them to the tally. */
 void peel_add(struct peel *peel, size_t added, struct tally *tally);
 
-/* Solve as far as the cells go. ERR_PROTOCOL: no honest sketch takes this long. */
+/* Take out one page after the other, as far as that goes. ERR_PROTOCOL: no honest sketch takes this
+ * long. */
 int peel_run(struct peel *peel, struct error *error);
 
-/* Whether nothing is left in the cells: all pages that differ were found. After peel_run. */
+/* Whether nothing is left in the cells: all pages that differ were found. After peel_solve. */
 int peel_is_solved(const struct peel *peel);
 
 /* By how much the hashes of the page differ, by what was found so far; 0: it is not known to

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/page/difference_page.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/peel.h"
 
 #define CELLS_MAX    64 /* that are not empty */
 #define SUSPECTS_MAX 48
+#define RESTS        16 /* how often what is left is looked at: garbage must not make it go on */
 
 struct rest {
     uint32_t suspects[SUSPECTS_MAX];
@@ -22,7 +24,7 @@ struct rest {
 
 static int is_left(const struct peel *peel, uint64_t cell)
 {
-    return peel->cells[cell].sum != 0 || peel->cells[cell].weighted != 0;
+    return !sketch_cell_is_empty(&peel->cells[cell]);
 }
 
 /* Whether none of the page's cells is empty, and it has any. */
@@ -195,7 +197,9 @@ static int take_gauge(struct peel *peel, int *is_changed, struct error *error)
     return code;
 }
 
-int peel_rest(struct peel *peel, int *is_changed, struct error *error)
+/* Find pages in what is left, if that can be done; *is_changed tells if there were any. Costs a
+ * pass over all pages. */
+static int take_rest(struct peel *peel, int *is_changed, struct error *error)
 {
     struct rest rest;
     int code = 0;
@@ -206,6 +210,18 @@ int peel_rest(struct peel *peel, int *is_changed, struct error *error)
     if (code != 0 || *is_changed || !list_rest(peel, &rest))
         return code;
     return take_solution(peel, &rest, is_changed, error);
+}
+
+int peel_solve(struct peel *peel, struct error *error)
+{
+    int code = peel_run(peel, error), is_changed = 1;
+
+    for (int rests = 0; code == 0 && is_changed && rests < RESTS; rests++) {
+        code = take_rest(peel, &is_changed, error);
+        if (code == 0 && is_changed)
+            code = peel_run(peel, error);
+    }
+    return code;
 }
 
 int peel_anchors(struct peel *peel, struct error *error)

@@ -13,9 +13,8 @@
 struct error;
 struct peel;
 
-/* Find pages in what is left, if that can be done; *is_changed tells if there were any. Costs a
- * pass over all pages. */
-int peel_rest(struct peel *peel, int *is_changed, struct error *error);
+/* Peel, and solve what that leaves: as far as the cells go. ERR_PROTOCOL as by peel_run. */
+int peel_solve(struct peel *peel, struct error *error);
 
 /* All pages but the anchors are known (peel_take): find these, from the first tier. */
 int peel_anchors(struct peel *peel, struct error *error);

@@ -78,23 +78,56 @@ static void evaluate(const uint64_t *polynomial, size_t terms, const uint64_t *p
     }
 }
 
-/*
- * Massey's algorithm: the shortest locator that the words allow, into locator (room for count + 1),
- * and its degree. backwards: the words, the last first. scratch: room for 2 * (count + 1).
- */
-static size_t find_locator(const uint64_t *backwards, size_t count, uint64_t *locator,
-                           uint64_t *scratch)
+/* What solving works in. */
+struct workspace {
+    size_t count;        /* words */
+    uint64_t *backwards; /* owned, and with it all that follow; the words, the last first */
+    uint64_t *locator;   /* count + 1, at first 0 */
+    uint64_t *points;    /* count + 1 */
+    uint64_t *scratch;   /* 2 * (count + 1) */
+};
+
+/* On failure there is nothing to release. */
+static int workspace_init(struct workspace *space, const uint64_t *words, size_t count,
+                          struct error *error)
 {
-    uint64_t *before = scratch,
-             *kept = scratch + count + 1; /* the locator before the last change of degree */
-    uint64_t inverse = 1;                 /* of the discrepancy then */
+    size_t room = count + 1;
+
+    space->count = count;
+    space->backwards = calloc(5 * room, sizeof(*space->backwards));
+    if (space->backwards == NULL)
+        return no_memory(error);
+    space->locator = space->backwards + room;
+    space->points = space->locator + room;
+    space->scratch = space->points + room;
+    for (size_t i = 0; i < count; i++)
+        space->backwards[i] = words[count - 1 - i];
+    return 0;
+}
+
+static void workspace_release(struct workspace *space)
+{
+    free(space->backwards);
+}
+
+/* The words from 0 to j, the last first. */
+static const uint64_t *words_up_to(const struct workspace *space, size_t j)
+{
+    return space->backwards + (space->count - 1 - j);
+}
+
+/* Massey's algorithm: the shortest locator that the words allow, and its degree. */
+static size_t find_locator(struct workspace *space)
+{
+    uint64_t *locator = space->locator;
+    uint64_t *before = space->scratch; /* the locator before the last change of degree */
+    uint64_t *kept = space->scratch + space->count + 1;
+    uint64_t inverse = 1;                            /* of the discrepancy then */
     size_t degree = 0, before_degree = 0, since = 1; /* words since then */
 
-    memset(locator, 0, (count + 1) * sizeof(*locator));
-    memset(before, 0, (count + 1) * sizeof(*before));
     locator[0] = before[0] = 1;
-    for (size_t n = 0; n < count; n++, since++) {
-        uint64_t discrepancy = gf64_dot(locator, backwards + (count - 1 - n), degree + 1);
+    for (size_t n = 0; n < space->count; n++, since++) {
+        uint64_t discrepancy = gf64_dot(locator, words_up_to(space, n), degree + 1);
         uint64_t factor = gf64_multiply(discrepancy, inverse);
 
         if (discrepancy == 0)
@@ -112,37 +145,37 @@ static size_t find_locator(const uint64_t *backwards, size_t count, uint64_t *lo
     return degree;
 }
 
-/* Forney's: the hashes that belong to the points, of which there are `degree`, the roots of the
- * locator's reverse. scratch: room for 2 * degree. */
-static void find_values(const uint64_t *backwards, size_t count, const uint64_t *locator,
-                        size_t degree, const uint64_t *points, uint64_t *hashes, uint64_t *scratch)
+/* The locator whose roots are the inverses of the numbers 1 to count, and these as points. */
+static void make_locator(struct workspace *space)
 {
-    uint64_t *polynomial = scratch, *derived = scratch + degree;
+    space->locator[0] = 1;
+    for (size_t i = 0; i < space->count; i++) {
+        space->points[i] = i + 1;
+        memcpy(space->scratch, space->locator, (i + 1) * sizeof(*space->scratch));
+        gf64_add_multiple(space->locator + 1, space->scratch, space->points[i], i + 1);
+    }
+}
+
+/* Forney's: the hashes that belong to the points, of which there are `degree`, the inverses of the
+ * locator's roots. */
+static void find_values(struct workspace *space, size_t degree, uint64_t *hashes)
+{
+    const uint64_t *locator = space->locator, *points = space->points;
+    uint64_t *polynomial = space->scratch, *derived = space->scratch + degree;
 
     for (size_t k = 0; k < degree; k++)
         polynomial[k] = k % 2 == 0 ? locator[k + 1] : 0;
     evaluate(polynomial, degree, points, degree, derived);
     for (size_t k = 0; k < degree; k++)
-        polynomial[k] = gf64_dot(locator, backwards + (count - 1 - k), k + 1);
+        polynomial[k] = gf64_dot(locator, words_up_to(space, k), k + 1);
     evaluate(polynomial, degree, points, degree, hashes);
     gf64_multiply_each(hashes, points, degree);
     gf64_inverse_many(derived, degree, polynomial);
     gf64_multiply_each(hashes, derived, degree);
 }
 
-static uint64_t *turn_round(const uint64_t *words, size_t count)
-{
-    uint64_t *backwards = malloc((count + 1) * sizeof(*backwards));
-
-    for (size_t i = 0; backwards != NULL && i < count; i++)
-        backwards[i] = words[count - 1 - i];
-    return backwards;
-}
-
-/* Where the page numbers up to `pages` are that the locator names, into points; their number, up to
- * `most`. */
-static size_t find_roots(const uint64_t *locator, size_t degree, uint32_t pages, uint64_t *points,
-                         size_t most)
+/* The page numbers up to `pages` that the locator names, into points; how many there are. */
+static size_t find_roots(struct workspace *space, size_t degree, uint32_t pages)
 {
     enum { TOGETHER = 256 };
     uint64_t tried[TOGETHER], results[TOGETHER];
@@ -153,10 +186,10 @@ static size_t find_roots(const uint64_t *locator, size_t degree, uint32_t pages,
 
         for (size_t i = 0; i < count; i++)
             tried[i] = first + i;
-        evaluate(locator, degree + 1, tried, count, results);
-        for (size_t i = 0; i < count && found < most; i++)
+        evaluate(space->locator, degree + 1, tried, count, results);
+        for (size_t i = 0; i < count && found < degree; i++)
             if (results[i] == 0)
-                points[found++] = tried[i];
+                space->points[found++] = tried[i];
     }
     return found;
 }
@@ -164,54 +197,33 @@ static size_t find_roots(const uint64_t *locator, size_t degree, uint32_t pages,
 int power_sums_solve(const uint64_t *words, size_t count, uint32_t pages, uint32_t *pgnos,
                      uint64_t *hashes, size_t *found, struct error *error)
 {
-    uint64_t *backwards = turn_round(words, count);
-    uint64_t *locator = malloc(4 * (count + 1) * sizeof(*locator));
-    uint64_t *points, *scratch;
+    struct workspace space;
     size_t degree;
-    int code = 0;
+    int code = workspace_init(&space, words, count, error);
 
     *found = SIZE_MAX;
-    if (backwards == NULL || locator == NULL) {
-        code = no_memory(error);
-        goto out;
+    if (code != 0)
+        return code;
+    degree = find_locator(&space);
+    if (2 * degree <= count && find_roots(&space, degree, pages) == degree) {
+        find_values(&space, degree, hashes);
+        for (size_t i = 0; i < degree; i++)
+            pgnos[i] = (uint32_t)space.points[i];
+        *found = degree;
     }
-    points = locator + count + 1;
-    scratch = points + count + 1;
-    degree = find_locator(backwards, count, locator, scratch);
-    if (2 * degree > count || find_roots(locator, degree, pages, points, degree) < degree)
-        goto out;
-    find_values(backwards, count, locator, degree, points, hashes, scratch);
-    for (size_t i = 0; i < degree; i++)
-        pgnos[i] = (uint32_t)points[i];
-    *found = degree;
-out:
-    free(backwards);
-    free(locator);
-    return code;
+    workspace_release(&space);
+    return 0;
 }
 
 int power_sums_fill_in(const uint64_t *words, size_t count, uint64_t *hashes, struct error *error)
 {
-    uint64_t *backwards = turn_round(words, count);
-    uint64_t *locator = calloc(4 * (count + 1), sizeof(*locator));
-    uint64_t *points, *scratch;
-    int code = 0;
+    struct workspace space;
+    int code = workspace_init(&space, words, count, error);
 
-    if (backwards == NULL || locator == NULL) {
-        code = no_memory(error);
-        goto out;
-    }
-    points = locator + count + 1;
-    scratch = points + count + 1;
-    locator[0] = 1;
-    for (size_t i = 0; i < count; i++) {
-        points[i] = i + 1;
-        memcpy(scratch, locator, (i + 1) * sizeof(*scratch));
-        gf64_add_multiple(locator + 1, scratch, points[i], i + 1);
-    }
-    find_values(backwards, count, locator, count, points, hashes, scratch);
-out:
-    free(backwards);
-    free(locator);
-    return code;
+    if (code != 0)
+        return code;
+    make_locator(&space);
+    find_values(&space, count, hashes);
+    workspace_release(&space);
+    return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/page/gf64.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/sketch_rule.h"
@@ -17,21 +18,6 @@
 #define COARSE_WORDS 4
 
 #define BLOCK 256 /* pages that are gone through together */
-
-static uint64_t load_le64(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
-static void store_le64(uint8_t *bytes, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> 8 * i);
-}
 
 double sketch_stratum(unsigned stratum, unsigned *first, unsigned *count)
 {
@@ -76,6 +62,11 @@ void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted)
     stratum = e == 0 ? 32 : (unsigned)__builtin_ctzll(e) / 2;
     if (stratum < SKETCH_STRATA - FINE_STRATA)
         flip(cells, FINE_STRATA * FINE_WORDS, 64 * COARSE_WORDS * stratum + (unsigned)(e >> 56), 1);
+}
+
+uint64_t sketch_cells_max(uint32_t pages)
+{
+    return (uint64_t)pages * 5 / 8;
 }
 
 void sketch_init(struct sketch *sketch, const struct sketch_key *key,
@@ -295,15 +286,15 @@ int sketch_read(struct sketch *sketch, uint64_t first, size_t count, struct sket
 void sketch_store(const struct sketch_cell *cells, size_t count, uint8_t *bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        store_le64(bytes + 16 * i, cells[i].sum);
-        store_le64(bytes + 16 * i + 8, cells[i].weighted);
+        le64_store(bytes + 16 * i, cells[i].sum);
+        le64_store(bytes + 16 * i + 8, cells[i].weighted);
     }
 }
 
 void sketch_load(struct sketch_cell *cells, size_t count, const uint8_t *bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        cells[i].sum = load_le64(bytes + 16 * i);
-        cells[i].weighted = load_le64(bytes + 16 * i + 8);
+        cells[i].sum = le64_load(bytes + 16 * i);
+        cells[i].weighted = le64_load(bytes + 16 * i + 8);
     }
 }

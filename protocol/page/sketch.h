@@ -67,6 +67,11 @@ struct sketch_cell {
     uint64_t weighted; /* XOR of h * i */
 };
 
+static inline int sketch_cell_is_empty(const struct sketch_cell *cell)
+{
+    return cell->sum == 0 && cell->weighted == 0;
+}
+
 /* The words of a stratum of the gauge, 0 to 15, are *first to *first + *count - 1; what is returned
  * is how many of their bits a page flips, on the average. */
 double sketch_stratum(unsigned stratum, unsigned *first, unsigned *count);
@@ -77,6 +82,9 @@ uint64_t *sketch_word(struct sketch_cell *cells, size_t word);
 /* Flip the bits of the gauge, which begins at cells[0], of a page that is no anchor of it.
  * weighted: h * i. */
 void sketch_flip_gauge(struct sketch_cell *cells, uint64_t weighted);
+
+/* The cells that a sketch of so many pages has at most. */
+uint64_t sketch_cells_max(uint32_t pages);
 
 /* A reader of the stream of cells of some pages. */
 struct sketch {

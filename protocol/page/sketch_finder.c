@@ -31,6 +31,8 @@
 #include <stdlib.h>
 
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
+#include "protocol/page/difference_finder.h"
 #include "protocol/page/page_hash.h"
 #include "protocol/page/peel.h"
 #include "protocol/page/peel_rest.h"
@@ -44,74 +46,19 @@
 #define LIST_MARGIN 1.16
 /* Flights after which cells are asked for by larger steps. */
 #define FLIGHTS 5
-
-_Static_assert(DIFFERENCE_FIRST_CELLS == SKETCH_FIRST_CELLS, "the first flight is the first tier");
-_Static_assert(DIFFERENCE_SEED_SIZE == SKETCH_SEED_SIZE, "one seed");
-_Static_assert(DIFFERENCE_SUMS_PAGES + 1 >= SKETCH_PAGES_MIN, "many pages are enough");
+#define PIECE   256 /* cells that are subtracted together */
 
 struct sketch_finder {
+    struct difference_finder shared; /* found is the peel's */
     struct sketch_key key;
     struct sketch own;
     struct peel peel;
     struct tally tally;
     const struct page_hash *hashes; /* borrowed */
-    struct difference_want want;
-    unsigned flights; /* that came whole */
-    uint32_t *order;  /* owned; of the list; NULL before it is asked for */
-    uint32_t listed;  /* hashes that came */
+    unsigned flights;               /* that came whole */
+    uint32_t *order;                /* owned; of the list; NULL before it is asked for */
+    uint32_t listed;                /* hashes that came */
 };
-
-uint64_t sketch_cells_max(uint32_t pages)
-{
-    return (uint64_t)pages * 5 / 8;
-}
-
-uint32_t *sketch_list_order(const struct sketch_key *key, uint32_t *sampled)
-{
-    uint32_t *order = malloc((size_t)key->pages * sizeof(*order));
-    uint32_t count = 0;
-
-    *sampled = 0;
-    for (int of_sample = 1; order != NULL && of_sample >= 0; of_sample--) {
-        for (uint32_t pgno = 1; pgno <= key->pages; pgno++)
-            if (sketch_samples(key, pgno) == of_sample && sketch_anchor(key, pgno) < 0)
-                order[count++] = pgno;
-        if (of_sample)
-            *sampled = count;
-    }
-    return order;
-}
-
-int sketch_finder_new(struct sketch_finder **finder, const struct page_hash *hashes, uint32_t pages,
-                      const uint8_t seed[DIFFERENCE_SEED_SIZE], struct error *error)
-{
-    struct sketch_finder *made = calloc(1, sizeof(*made));
-    int code;
-
-    *finder = NULL;
-    if (made == NULL)
-        return error_set(error, ERR_INTERNAL, "no memory to compare pages");
-    made->hashes = hashes;
-    made->want = difference_first_flight(pages);
-    made->tally.pages = pages;
-    sketch_key_init(&made->key, seed, pages);
-    sketch_init(&made->own, &made->key, hashes, sketch_cells_max(pages));
-    if ((code = peel_init(&made->peel, &made->key, hashes, error)) != 0)
-        free(made);
-    else
-        *finder = made;
-    return code;
-}
-
-void sketch_finder_free(struct sketch_finder *finder)
-{
-    if (finder == NULL)
-        return;
-    sketch_release(&finder->own);
-    peel_release(&finder->peel);
-    free(finder->order);
-    free(finder);
-}
 
 /* Cells that will do for so many pages, 99 times of 100, as measured, and some to spare. */
 static double cells_for(double pages)
@@ -140,8 +87,8 @@ static unsigned trips_for(double pages)
 static struct difference_want want_cells(const struct sketch_finder *finder,
                                          const struct tally_estimate *estimate)
 {
-    double came = (double)finder->peel.count,
-           step = came * (finder->flights < FLIGHTS ? 1.0625 : 1.25);
+    double came = (double)finder->peel.count;
+    double step = came * (finder->flights < FLIGHTS ? 1.0625 : 1.25);
     double hoped = fmin(estimate->high, estimate->likely + SPARE_PAGES), cells, most, room;
 
     /* The last flight that should be needed: better too much than one more. */
@@ -167,9 +114,10 @@ static int want_hashes(struct sketch_finder *finder, int sample, struct error *e
     if (finder->order == NULL &&
         (finder->order = sketch_list_order(&finder->key, &sampled)) == NULL)
         return error_set(error, ERR_INTERNAL, "no memory to compare pages");
-    finder->want = (struct difference_want){.kind = DIFFERENCE_HASHES,
-                                            .first = SKETCH_ANCHORS + (uint64_t)finder->listed + 1,
-                                            .count = (sample ? sampled : all) - finder->listed};
+    finder->shared.want =
+        (struct difference_want){.kind = DIFFERENCE_HASHES,
+                                 .first = SKETCH_ANCHORS + (uint64_t)finder->listed + 1,
+                                 .count = (sample ? sampled : all) - finder->listed};
     return 0;
 }
 
@@ -188,22 +136,28 @@ static int plan(struct sketch_finder *finder, struct error *error)
         if (finder->listed == 0 && cells_for(estimate.highest) * DIFFERENCE_CELL_SIZE > list)
             return want_hashes(finder, 1, error);
     }
-    finder->want = want_cells(finder, &estimate);
-    if (finder->want.first + finder->want.count > finder->own.max)
+    finder->shared.want = want_cells(finder, &estimate);
+    if (finder->shared.want.first + finder->shared.want.count > finder->own.max)
         return want_hashes(finder, 0, error);
     return 0;
 }
 
 static int finish(struct sketch_finder *finder, struct error *error)
 {
-    finder->want = (struct difference_want){.kind = DIFFERENCE_FOUND};
-    return peel_finish(&finder->peel, error);
+    int code = peel_finish(&finder->peel, error);
+
+    if (code != 0)
+        return code;
+    finder->shared.want = (struct difference_want){.kind = DIFFERENCE_FOUND};
+    finder->shared.found = finder->peel.found;
+    finder->shared.found_count = finder->peel.found_count;
+    return 0;
 }
 
 /* A flight, or the sample, has come whole. */
 static int look(struct sketch_finder *finder, struct error *error)
 {
-    int code = peel_run(&finder->peel, error);
+    int code = peel_solve(&finder->peel, error);
 
     finder->flights++;
     if (code != 0)
@@ -211,20 +165,22 @@ static int look(struct sketch_finder *finder, struct error *error)
     return peel_is_solved(&finder->peel) ? finish(finder, error) : plan(finder, error);
 }
 
-static int add_cells(struct sketch_finder *finder, const uint8_t *data, size_t count,
+static int add_cells(struct difference_finder *shared, const uint8_t *data, size_t count,
                      struct error *error)
 {
+    struct sketch_finder *finder = (struct sketch_finder *)shared;
     struct peel *peel = &finder->peel;
-    struct sketch_cell *added, own[256];
+    uint64_t first = shared->want.first;
+    struct sketch_cell *added, own[PIECE];
     int code;
 
-    if ((code = peel_reserve(peel, finder->want.first + finder->want.count, error)) != 0)
+    if ((code = peel_reserve(peel, first + shared->want.count, error)) != 0)
         return code;
     added = peel->cells + peel->count;
     sketch_load(added, count, data);
     for (size_t done = 0, here; done < count; done += here) {
-        here = count - done < 256 ? count - done : 256;
-        if ((code = sketch_read(&finder->own, finder->want.first + done, here, own, error)) != 0)
+        here = count - done < PIECE ? count - done : PIECE;
+        if ((code = sketch_read(&finder->own, first + done, here, own, error)) != 0)
             return code;
         for (size_t i = 0; i < here; i++) {
             added[done + i].sum ^= own[i].sum;
@@ -232,21 +188,20 @@ static int add_cells(struct sketch_finder *finder, const uint8_t *data, size_t c
         }
     }
     peel_add(peel, count, &finder->tally);
-    finder->want.first += count;
-    finder->want.count -= count;
-    return finder->want.count > 0 ? 0 : look(finder, error);
+    return 0;
 }
 
-static int add_hashes(struct sketch_finder *finder, const uint8_t *data, size_t count,
+static int add_hashes(struct difference_finder *shared, const uint8_t *data, size_t count,
                       struct error *error)
 {
+    struct sketch_finder *finder = (struct sketch_finder *)shared;
     struct tally *tally = &finder->tally;
     int code = 0;
 
     for (size_t i = 0; code == 0 && i < count; i++, finder->listed++) {
         uint32_t pgno = finder->order[finder->listed];
         uint64_t difference =
-            difference_load_hash(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
+            le64_load(data + DIFFERENCE_HASH_SIZE * i) ^ finder->hashes[pgno - 1].low;
         uint64_t known = peel_known(&finder->peel, pgno);
 
         tally->sampled++;
@@ -254,30 +209,50 @@ static int add_hashes(struct sketch_finder *finder, const uint8_t *data, size_t 
         if (difference != known)
             code = peel_take(&finder->peel, pgno, difference ^ known, error);
     }
-    finder->want.first += count;
-    finder->want.count -= count;
-    if (code != 0 || finder->want.count > 0)
-        return code;
+    return code;
+}
+
+static int conclude(struct difference_finder *shared, struct error *error)
+{
+    struct sketch_finder *finder = (struct sketch_finder *)shared;
+    int code;
+
     if (finder->listed < finder->key.pages - SKETCH_ANCHORS)
         return look(finder, error);
+    /* The whole list has come: only the anchors are missing. */
     code = peel_anchors(&finder->peel, error);
     return code == 0 ? finish(finder, error) : code;
 }
 
-int sketch_finder_add(struct sketch_finder *finder, const uint8_t *data, size_t count,
-                      struct error *error)
+static void sketch_finder_free(struct difference_finder *shared)
 {
-    return finder->want.kind == DIFFERENCE_CELLS ? add_cells(finder, data, count, error)
-                                                 : add_hashes(finder, data, count, error);
+    struct sketch_finder *finder = (struct sketch_finder *)shared;
+
+    sketch_release(&finder->own);
+    peel_release(&finder->peel);
+    free(finder->order);
+    free(finder);
 }
 
-struct difference_want sketch_finder_want(const struct sketch_finder *finder)
+int sketch_finder_new(struct difference_finder **finder, const struct page_hash *hashes,
+                      uint32_t pages, const uint8_t seed[SKETCH_SEED_SIZE], struct error *error)
 {
-    return finder->want;
-}
+    static const struct difference_finder_methods methods = {add_cells, add_hashes, conclude,
+                                                             sketch_finder_free};
+    struct sketch_finder *made = calloc(1, sizeof(*made));
+    int code;
 
-const struct difference_page *sketch_finder_pages(const struct sketch_finder *finder, size_t *count)
-{
-    *count = finder->peel.found_count;
-    return finder->peel.found;
+    *finder = NULL;
+    if (made == NULL)
+        return error_set(error, ERR_INTERNAL, "no memory to compare pages");
+    made->shared.methods = &methods;
+    made->hashes = hashes;
+    made->tally.pages = pages;
+    sketch_key_init(&made->key, seed, pages);
+    sketch_init(&made->own, &made->key, hashes, sketch_cells_max(pages));
+    if ((code = peel_init(&made->peel, &made->key, hashes, error)) != 0)
+        free(made);
+    else
+        *finder = &made->shared;
+    return code;
 }

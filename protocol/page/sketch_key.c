@@ -5,8 +5,10 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "protocol/base/le64.h"
 #include "protocol/page/sketch_rule.h"
 
 #define SAMPLE 2000
@@ -15,15 +17,6 @@
 static const unsigned kind_fields[] = {3, 3, 7};
 static const double kind_per_tier[] = {1.0, 0.5, 6.0};
 static const double kind_shares[] = {18 / 32.0, 8 / 32.0, 6 / 32.0};
-
-static uint64_t load_le64(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | bytes[i];
-    return value;
-}
 
 static unsigned slot_of(uint32_t pgno)
 {
@@ -44,8 +37,8 @@ void sketch_key_init(struct sketch_key *key, const uint8_t seed[SKETCH_SEED_SIZE
 
     assert(pages >= SKETCH_PAGES_MIN);
     memset(key, 0, sizeof(*key));
-    key->words[0] = load_le64(seed);
-    key->words[1] = load_le64(seed + 8);
+    key->words[0] = le64_load(seed);
+    key->words[1] = le64_load(seed + 8);
     key->pages = pages;
     for (uint64_t j = 0; count < SKETCH_ANCHORS; j++) {
         uint64_t drawn = sketch_mix(sketch_mix(j + key->words[1]) ^ key->words[0]);
@@ -66,6 +59,22 @@ int sketch_samples(const struct sketch_key *key, uint32_t pgno)
     return (sketch_draw(sketch_page_word(key, pgno), 3) >> 32) * key->pages >> 32 < SAMPLE;
 }
 
+uint32_t *sketch_list_order(const struct sketch_key *key, uint32_t *sampled)
+{
+    uint32_t *order = malloc((size_t)key->pages * sizeof(*order));
+    uint32_t count = 0;
+
+    *sampled = 0;
+    for (int of_sample = 1; order != NULL && of_sample >= 0; of_sample--) {
+        for (uint32_t pgno = 1; pgno <= key->pages; pgno++)
+            if (sketch_samples(key, pgno) == of_sample && sketch_anchor(key, pgno) < 0)
+                order[count++] = pgno;
+        if (of_sample)
+            *sampled = count;
+    }
+    return order;
+}
+
 /* 0 for the first 530 cells, 1 for the next 530, 2 for 1060 to 2119, and so on. */
 static unsigned tier_of(uint64_t cell)
 {
@@ -78,91 +87,95 @@ uint64_t sketch_tier_end(uint64_t cell)
     return (uint64_t)SKETCH_FIRST_CELLS << tier_of(cell);
 }
 
-/* Add a cell to the list, unless it is out of range or stands there already, from `since` on. */
-static unsigned add_place(uint64_t *places, unsigned since, unsigned count, uint64_t cell,
-                          uint64_t first, uint64_t end)
+/* The cells of a page from first to end - 1, as they are found. */
+struct places {
+    uint64_t first, end;
+    uint64_t *cells;
+    unsigned count;
+};
+
+/* Add a cell, unless it is out of range or stands there already, from `since` on. */
+static void add_place(struct places *places, unsigned since, uint64_t cell)
 {
-    if (cell < first || cell >= end)
-        return count;
-    for (unsigned i = since; i < count; i++)
-        if (places[i] == cell)
-            return count;
-    places[count] = cell;
-    return count + 1;
+    if (cell < places->first || cell >= places->end)
+        return;
+    for (unsigned i = since; i < places->count; i++)
+        if (places->cells[i] == cell)
+            return;
+    places->cells[places->count++] = cell;
 }
 
-/* Places by the fields of page's word from number f on: into `cells` cells from `base` on. */
-static unsigned places_of_fields(uint64_t word, enum sketch_kind kind, unsigned f, uint64_t base,
-                                 uint64_t cells, uint64_t first, uint64_t end, uint64_t *places,
-                                 unsigned count)
+/* By the fields of the page's word from number f on: into `cells` cells from `base` on. */
+static void add_by_fields(struct places *places, uint64_t word, unsigned f, uint64_t base,
+                          uint64_t cells)
 {
-    for (; f < kind_fields[kind]; f++) {
+    unsigned fields = kind_fields[sketch_page_kind(word)];
+
+    for (; f < fields; f++) {
         uint64_t field = sketch_draw(word, f < 4 ? 1 : 2) >> 16 * (f % 4) & 0xffff;
 
-        count = add_place(places, 0, count, base + (field * cells >> 16), first, end);
+        add_place(places, 0, base + (field * cells >> 16));
     }
-    return count;
 }
 
-static unsigned places_of_tier(uint64_t word, enum sketch_kind kind, unsigned tier, uint64_t first,
-                               uint64_t end, uint64_t *places, unsigned count)
+static void add_of_tier(struct places *places, uint64_t word, unsigned tier)
 {
-    uint64_t drawn = sketch_draw(word, 4 * (uint64_t)tier);
+    enum sketch_kind kind = sketch_page_kind(word);
     uint64_t begin = (uint64_t)SKETCH_FIRST_CELLS << (tier - 1);
-    unsigned since = count;
+    unsigned since = places->count;
 
-    if (kind == SPARSE && drawn >> 63 != 0)
-        return count;
-    count = add_place(places, since, count, sketch_place(begin, (uint32_t)drawn), first, end);
-    if (kind != DENSE)
-        return count;
-    count =
-        add_place(places, since, count, sketch_place(begin, (uint32_t)(drawn >> 32)), first, end);
-    for (unsigned n = 1; n <= 2; n++) {
-        drawn = sketch_draw(word, 4 * (uint64_t)tier + n);
-        count = add_place(places, since, count, sketch_place(begin, (uint32_t)drawn), first, end);
-        count = add_place(places, since, count, sketch_place(begin, (uint32_t)(drawn >> 32)), first,
-                          end);
+    for (unsigned n = 0; n < (kind == DENSE ? 3u : 1u); n++) {
+        uint64_t drawn = sketch_draw(word, 4 * (uint64_t)tier + n);
+
+        if (kind == SPARSE && drawn >> 63 != 0)
+            return;
+        add_place(places, since, sketch_place(begin, (uint32_t)drawn));
+        if (kind == DENSE)
+            add_place(places, since, sketch_place(begin, (uint32_t)(drawn >> 32)));
     }
-    return count;
+}
+
+/* Of a page that counts as no anchor. */
+static void add_common(struct places *places, uint64_t word)
+{
+    unsigned tier, last;
+
+    if (places->first >= places->end)
+        return;
+    if (places->first < SKETCH_FIRST_CELLS)
+        add_by_fields(places, word, 0, SKETCH_GAUGE_CELLS, SKETCH_FIRST_ORDINARY);
+    last = tier_of(places->end - 1);
+    for (tier = tier_of(places->first) > 0 ? tier_of(places->first) : 1; tier <= last; tier++)
+        add_of_tier(places, word, tier);
 }
 
 unsigned sketch_common_places(const struct sketch_key *key, uint32_t pgno, uint64_t first,
                               uint64_t end, uint64_t places[SKETCH_PLACES_MAX])
 {
-    uint64_t word = sketch_page_word(key, pgno);
-    enum sketch_kind kind = sketch_page_kind(word);
-    unsigned count = 0, tier, last;
+    struct places found = {.first = first, .end = end, .cells = places};
 
-    if (first >= end)
-        return 0;
-    if (first < SKETCH_FIRST_CELLS)
-        count = places_of_fields(word, kind, 0, SKETCH_GAUGE_CELLS, SKETCH_FIRST_ORDINARY, first,
-                                 end, places, 0);
-    last = tier_of(end - 1);
-    for (tier = tier_of(first) > 0 ? tier_of(first) : 1; tier <= last; tier++)
-        count = places_of_tier(word, kind, tier, first, end, places, count);
-    return count;
+    add_common(&found, sketch_page_word(key, pgno));
+    return found.count;
 }
 
 unsigned sketch_places(const struct sketch_key *key, uint32_t pgno, uint64_t first, uint64_t end,
                        uint64_t places[SKETCH_PLACES_MAX])
 {
+    struct places found = {.first = first, .end = end, .cells = places};
     int anchor = first < SKETCH_FIRST_CELLS ? sketch_anchor(key, pgno) : -1;
-    uint64_t word, cell;
-    unsigned count = 0;
+    uint64_t word = sketch_page_word(key, pgno);
 
-    if (anchor < 0)
-        return sketch_common_places(key, pgno, first, end, places);
     if (anchor >= 2 * SKETCH_GAUGE_CELLS) {
-        word = sketch_page_word(key, pgno);
-        cell = (uint64_t)anchor / 2;
-        count = add_place(places, 0, 0, cell, first, end);
+        uint64_t cell = (uint64_t)anchor / 2;
+
+        add_place(&found, 0, cell);
         if (cell + 1 < SKETCH_FIRST_CELLS)
-            count = places_of_fields(word, sketch_page_kind(word), 1, cell + 1,
-                                     SKETCH_FIRST_CELLS - cell - 1, first, end, places, count);
+            add_by_fields(&found, word, 1, cell + 1, SKETCH_FIRST_CELLS - cell - 1);
     }
-    return count + sketch_common_places(key, pgno, SKETCH_FIRST_CELLS, end, places + count);
+    if (anchor >= 0)
+        found.first = SKETCH_FIRST_CELLS;
+    add_common(&found, word);
+    return found.count;
 }
 
 int sketch_falls_into(const struct sketch_key *key, uint32_t pgno, uint64_t cell)

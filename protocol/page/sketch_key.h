@@ -73,6 +73,12 @@ int sketch_anchor(const struct sketch_key *key, uint32_t pgno);
 /* Whether the page, which is no anchor, is of the sample. */
 int sketch_samples(const struct sketch_key *key, uint32_t pgno);
 
+/*
+ * The pages whose hashes a list has, in its order: all but the anchors, the sample's in front. How
+ * many are of the sample goes to *sampled. Owned by the caller; NULL: memory ran out.
+ */
+uint32_t *sketch_list_order(const struct sketch_key *key, uint32_t *sampled);
+
 /* The cells from first to end - 1, gauge aside, into which page pgno falls, into places; their
  * number is returned. */
 unsigned sketch_places(const struct sketch_key *key, uint32_t pgno, uint64_t first, uint64_t end,

@@ -24,8 +24,8 @@ struct tally {
     double pages;                      /* that there are, differing or not */
     uint32_t cells[TALLY_BUCKETS][3];  /* by content */
     uint32_t words[SKETCH_STRATA][65]; /* words of the gauge by how many of their bits are set */
-    uint32_t sampled,
-        sampled_differing; /* pages that were chosen by chance, and those of them that differ */
+    uint32_t sampled;                  /* pages that were chosen by chance */
+    uint32_t sampled_differing;        /* those of them that differ */
 };
 
 struct tally_estimate {

@@ -4,6 +4,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/difference.h"
 #include "protocol/page/page_hash.h"
@@ -60,10 +61,9 @@ static int describe_beyond(const struct description *description, const struct d
         return error_set(error, ERR_PROTOCOL, "the hashes of pages beyond page %u were asked for, which is the last",
                          index->page_count);
     for (uint64_t pgno = part->first; rc == 0 && pgno < part->first + part->count; pgno++) {
-        uint64_t hash = index->hashes[pgno - 1].low;
         uint8_t bytes[DIFFERENCE_HASH_SIZE];
-        for (size_t i = 0; i < sizeof(bytes); i++)
-            bytes[i] = (uint8_t)(hash >> 8 * i);
+
+        le64_store(bytes, index->hashes[pgno - 1].low);
         rc = buffer_append(out, bytes, sizeof(bytes), error);
     }
     return rc;

@@ -93,7 +93,8 @@ int page_feed_new(struct page_feed **feed, uint32_t page_size,
                   const struct page_feed_source *source, int wants_old, struct error *error)
 {
     struct page_feed *new = calloc(1, sizeof(*new));
-    unsigned slots = RING_BYTES / 2 / page_size;
+    size_t slot_size = (size_t)2 * page_size;
+    unsigned slots = (unsigned)(RING_BYTES / slot_size);
 
     *feed = NULL;
     if (new == NULL)
@@ -101,13 +102,13 @@ int page_feed_new(struct page_feed **feed, uint32_t page_size,
     new->source = *source;
     new->wants_old = wants_old;
     new->slots = slots < RING_MIN ? RING_MIN : slots > RING_MAX ? RING_MAX : slots;
-    new->memory = malloc((size_t) new->slots * 2 * page_size);
+    new->memory = malloc(slot_size * new->slots);
     if (new->memory == NULL) {
         free(new);
         return error_set(error, ERR_INTERNAL, "out of memory");
     }
     for (unsigned i = 0; i < new->slots; i++) {
-        new->ring[i].page = new->memory + (size_t)2 * i *page_size;
+        new->ring[i].page = &new->memory[slot_size * i];
         new->ring[i].old = new->ring[i].page + page_size;
     }
     pthread_mutex_init(&new->source_mutex, NULL);

@@ -6,6 +6,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/difference.h"
 #include "protocol/page/page_stream.h"
@@ -319,12 +320,8 @@ static int hear_beyond(struct sender *sender, uint32_t first, const uint8_t *dat
     if (first != sender->common + sender->beyond_count + 1 ||
         len / DIFFERENCE_HASH_SIZE > sender->beyond_wanted - sender->beyond_count)
         return error_set(error, ERR_PROTOCOL, "HASHES came that were not asked for");
-    for (size_t at = 0; at < len; at += DIFFERENCE_HASH_SIZE) {
-        uint64_t hash = 0;
-        for (int byte = DIFFERENCE_HASH_SIZE - 1; byte >= 0; byte--)
-            hash = hash << 8 | data[at + (size_t)byte];
-        sender->beyond[sender->beyond_count++] = hash;
-    }
+    for (size_t at = 0; at < len; at += DIFFERENCE_HASH_SIZE)
+        sender->beyond[sender->beyond_count++] = le64_load(data + at);
     return 0;
 }
 
@@ -345,18 +342,21 @@ static int hear_hashes(struct sender *sender, const struct message_hashes *hashe
     return rc;
 }
 
-/* The finder wants more than the flight that is under way brings: ask, for the list to its end with all that is beyond. */
+/* The finder wants more than the flight that is under way brings: ask, for the list to its end with all that is beyond, once. */
 static int plan_ask(struct sender *sender, const struct difference_want *want, struct error *error)
 {
     const struct geometry *theirs = &sender->options.theirs;
+    uint32_t beyond = theirs->page_count - sender->common;
 
     sender->asks = 1;
     if (want->kind != DIFFERENCE_HASHES || want->first + want->count <= sender->common ||
-        sender->options.build_on_nothing || theirs->page_count <= sender->common)
+        sender->options.build_on_nothing || beyond == 0 || sender->beyond != NULL)
         return 0;
-    sender->beyond_wanted = theirs->page_count - sender->common;
-    sender->beyond = malloc(sender->beyond_wanted * sizeof(*sender->beyond));
-    return sender->beyond != NULL ? 0 : error_set(error, ERR_INTERNAL, "out of memory");
+    sender->beyond = malloc(beyond * sizeof(*sender->beyond));
+    if (sender->beyond == NULL)
+        return error_set(error, ERR_INTERNAL, "out of memory");
+    sender->beyond_wanted = beyond;
+    return 0;
 }
 
 int sender_hear(struct sender *sender, const struct message *message, struct error *error)
@@ -573,7 +573,7 @@ static int speak_ask(struct sender *sender, struct buffer *out, struct error *er
 
     message.ask.kind = sender->want.kind == DIFFERENCE_CELLS ? ASK_CELLS : ASK_HASHES;
     message.ask.first = sender->want.first;
-    message.ask.count = sender->want.count + sender->beyond_wanted;
+    message.ask.count = sender->want.count + sender->beyond_wanted - sender->beyond_count;
     sender->asks = 0;
     return message_encode(&message, out, error);
 }

@@ -55,8 +55,6 @@ void sender_free(struct sender *sender);
 /* PARTY_WAITS where it stopped. PARTY_DONE once END is said. In WAL mode the snapshot is still held then. */
 enum party_status sender_status(const struct sender *sender);
 
-struct difference_page;
-
 /* All that the bytes of a stream depend on, beside the new pages, the level and build_on_nothing. */
 struct sender_difference {
     uint32_t common;                     /* pages that both sides have */

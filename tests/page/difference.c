@@ -9,6 +9,7 @@
 
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
+#include "protocol/base/le64.h"
 #include "protocol/base/limits.h"
 #include "protocol/page/difference.h"
 #include "protocol/page/gf64.h"
@@ -433,7 +434,7 @@ static void test_the_whole_list(void **state)
         assert_int_equal(difference_describe(describer, &all, &out, NULL), 0);
         assert_int_equal(out.len, 8 * (size_t)counts[c]);
         for (size_t i = 0; i < counts[c]; i++)
-            assert_true(difference_load_hash(out.data + 8 * i) == sides.own[i].low);
+            assert_true(le64_load(out.data + 8 * i) == sides.own[i].low);
         difference_describer_free(describer);
         buffer_release(&out);
         sides_release(&sides);

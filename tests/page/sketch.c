@@ -160,7 +160,8 @@ static void test_places(void **state)
                     SKETCH_PLACES_MAX);
 }
 
-/* Each word of the first tier has an anchor of its own, in no cell before that word's. */
+/* Each word of the first tier has an anchor of its own, in no cell before that word's; behind the
+ * first tier anchors are as other pages. */
 static void test_anchors(void **state)
 {
     static const uint32_t counts[] = {SKETCH_PAGES_MIN, 10000, UINT32_MAX - 1};
@@ -179,6 +180,8 @@ static void test_anchors(void **state)
             assert_int_equal(count > 0, a >= 2 * SKETCH_GAUGE_CELLS);
             for (unsigned k = 0; k < count; k++)
                 assert_true(k == 0 ? places[k] == (uint64_t)a / 2 : places[k] > (uint64_t)a / 2);
+            count += sketch_common_places(&key, pgno, SKETCH_FIRST_CELLS, CELLS, places);
+            assert_int_equal(sketch_places(&key, pgno, 0, CELLS, places), count);
         }
     }
 }
