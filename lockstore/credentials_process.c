@@ -1,7 +1,9 @@
 #include "lockstore/credentials_process.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <uv.h>
 
@@ -15,6 +17,7 @@ struct credentials_process {
     uv_pipe_t out;
     uv_timer_t timer;
     struct buffer text; /* what it printed; wiped */
+    int own_group;      /* the shell leads a process group, which has what it started, too */
     int exited;
     int ended; /* its stdout is at its end */
     int timed_out;
@@ -28,10 +31,12 @@ struct credentials_process {
     void *closed_arg;
 };
 
+static int can_ask_at_terminal(void);
 static void exit_cb(uv_process_t *process, int64_t status, int signal);
 static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void read_cb(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf);
 static void timer_cb(uv_timer_t *timer);
+static int kill_program(struct credentials_process *self);
 static void finish_when_over(struct credentials_process *self);
 static void handle_closed_cb(uv_handle_t *handle);
 static void no_report(void *arg);
@@ -58,6 +63,9 @@ int credentials_process_start(struct credentials_process **out, struct uv_loop_s
     uv_timer_init(loop, &self->timer);
     self->process.data = self->out.data = self->timer.data = self;
     stdio[1].data.stream = (uv_stream_t *)&self->out;
+    /* A program that asks a person there has to stay in the terminal's session and foreground. */
+    self->own_group = !can_ask_at_terminal();
+    options.flags = self->own_group ? UV_PROCESS_DETACHED : 0;
     rc = uv_spawn(loop, &self->process, &options);
     self->open_handles = 3;
     if (rc != 0) {
@@ -78,6 +86,17 @@ static void no_report(void *arg)
     (void)arg;
 }
 
+/* Only processes of the foreground group may read from the terminal, if there is one at all. */
+static int can_ask_at_terminal(void)
+{
+    int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int can_ask = tty >= 0 && tcgetpgrp(tty) == getpgrp();
+
+    if (tty >= 0)
+        close(tty);
+    return can_ask;
+}
+
 static void exit_cb(uv_process_t *process, int64_t status, int signal)
 {
     struct credentials_process *self = process->data;
@@ -85,7 +104,10 @@ static void exit_cb(uv_process_t *process, int64_t status, int signal)
     self->exited = 1;
     self->status = status;
     self->signal = signal;
-    finish_when_over(self);
+    if (self->closed != NULL)
+        uv_close((uv_handle_t *)process, handle_closed_cb);
+    else
+        finish_when_over(self);
 }
 
 static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -114,8 +136,8 @@ static void read_cb(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         return;
     self->ended = 1;
     uv_read_stop(stream);
-    if (len == UV_ENOBUFS && !self->exited)
-        uv_process_kill(&self->process, SIGKILL);
+    if (len == UV_ENOBUFS)
+        kill_program(self);
     finish_when_over(self);
 }
 
@@ -124,12 +146,24 @@ static void timer_cb(uv_timer_t *timer)
     struct credentials_process *self = timer->data;
 
     self->timed_out = 1;
-    if (!self->exited)
-        uv_process_kill(&self->process, SIGKILL);
+    kill_program(self);
     /* A grandchild may hold the pipe open. */
     uv_read_stop((uv_stream_t *)&self->out);
     self->ended = 1;
     finish_when_over(self);
+}
+
+/*
+ * Kill the shell and, where it has a group of its own, all that it started: most shells fork for
+ * the program. uv_spawn returns after the group was made and the shell is there, and the group's
+ * number is nobody else's until the shell was waited for. Returns whether exit_cb will come of it.
+ */
+static int kill_program(struct credentials_process *self)
+{
+    int pid = uv_process_get_pid(&self->process);
+
+    return uv_is_active((uv_handle_t *)&self->process) &&
+           kill(self->own_group ? -pid : pid, SIGKILL) == 0;
 }
 
 static void finish_when_over(struct credentials_process *self)
@@ -168,9 +202,9 @@ void credentials_process_close(struct credentials_process *self, void (*closed)(
     self->done = NULL;
     self->closed = closed;
     self->closed_arg = arg;
-    if (!self->exited && self->process.pid > 0)
-        uv_process_kill(&self->process, SIGKILL);
-    uv_close((uv_handle_t *)&self->process, handle_closed_cb);
+    /* A process whose handle is closed before it has ended stays a zombie: exit_cb closes it. */
+    if (!kill_program(self))
+        uv_close((uv_handle_t *)&self->process, handle_closed_cb);
     uv_close((uv_handle_t *)&self->out, handle_closed_cb);
     uv_close((uv_handle_t *)&self->timer, handle_closed_cb);
 }

@@ -1,6 +1,7 @@
 """Credentials in the order of the AWS tools, each source against a stand-in of its own."""
 import json
 import os
+import pty
 import re
 import stat
 import tempfile
@@ -9,6 +10,7 @@ import time
 import unittest
 import urllib.parse
 
+import processes
 from s3_stand_in import Fault, Handler, StandIn
 from store_driver import SECRET, TOKEN, StoreTool
 
@@ -79,13 +81,13 @@ class Case(unittest.TestCase):
             file.write(textwrap.dedent(text))
         return path
 
-    def tool(self, **environment):
-        tool = StoreTool({"AWS_ENDPOINT_URL_S3": self.store.url, **environment})
+    def tool(self, terminal=None, **environment):
+        tool = StoreTool({"AWS_ENDPOINT_URL_S3": self.store.url, **environment}, terminal=terminal)
         self.addCleanup(tool.close)
         return tool
 
-    def opened(self, **environment):
-        tool = self.tool(**environment)
+    def opened(self, terminal=None, **environment):
+        tool = self.tool(terminal, **environment)
         self.assertEqual(tool.ask("open", "s", "s3://locks/k"), {"outcome": "open"})
         return tool
 
@@ -275,9 +277,28 @@ class Process(Case):
         self.assertEqual([inode for inode in inherited if inode in connections], [])
 
     def test_closed_while_it_runs(self):
-        tool = self.opened(**self.profile(self.script("exec sleep 60")))
+        begun = os.path.join(self.folder.name, "begun")
+        tool = self.opened(**self.profile(self.script(f"touch {begun}; exec sleep 60")))
         tool.tell("begin", "get", "s")
+        deadline = time.monotonic() + 60
+        while not os.path.exists(begun):
+            self.assertLess(time.monotonic(), deadline, "the program was not started")
+            time.sleep(0.01)
+        started = processes.below(tool.process.pid)
+        self.assertNotEqual(started, [])
         self.assertEqual(tool.ask("close", "s"), {"outcome": "closed"})
+        self.assertEqual(processes.wait_for_end(started, 5), [])
+
+    def test_asks_at_the_terminal(self):
+        person, terminal = pty.openpty()
+        self.addCleanup(os.close, person)
+        self.addCleanup(os.close, terminal)
+        keys = self.keys().replace("FROMPROCESS", "'$key'")
+        tool = self.opened(terminal=terminal, **self.profile(self.script(f"read -r key </dev/tty; echo '{keys}'")))
+        tool.tell("get", "s")
+        os.write(person, b"FROMPERSON\n")
+        self.assertEqual(tool.hear()["outcome"], "absent")
+        self.assertEqual(self.used(), ("FROMPERSON", TOKEN))
 
 
 class WebIdentity(Case):

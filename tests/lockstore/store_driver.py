@@ -1,8 +1,10 @@
 """store_tool (store_tool.c) as an object: one process that holds stores, asked by lines, answering in JSON."""
+import fcntl
 import json
 import os
 import subprocess
 import tempfile
+import termios
 
 from fixture_s3 import SECRET
 
@@ -10,9 +12,10 @@ TOKEN = "session-token-of-tests//+="
 
 
 class StoreTool:
-    """A running store_tool with nothing of this machine's AWS settings, and a cache of its own or the one given."""
+    """A running store_tool with nothing of this machine's AWS settings, a cache of its own or the one given, and no terminal or
+    the one given."""
 
-    def __init__(self, environment, *options, cache=None):
+    def __init__(self, environment, *options, cache=None, terminal=None):
         self.home = tempfile.TemporaryDirectory()
         env = {"PATH": os.environ["PATH"], "HOME": self.home.name, "AWS_EC2_METADATA_DISABLED": "true",
                "XDG_CACHE_HOME": cache or self.home.name}
@@ -21,7 +24,8 @@ class StoreTool:
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [os.path.join(os.environ["LOCKSTEP_BIN"], "store_tool"), *options], env=env, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True,
+            preexec_fn=terminal and (lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY)))
         self.said = []
 
     def tell(self, *words):
