@@ -91,6 +91,46 @@ static void test_kinds(void **unused)
     }
 }
 
+/* What test_written_pages_are_read writes. */
+#define MANY_PAGES 6000u /* of 4096 bytes: more than SQLite's cache holds */
+
+static void make_content(uint32_t pgno, uint8_t *page)
+{
+    for (uint32_t i = 0; i < 4096; i += sizeof(pgno))
+        memcpy(page + i, &pgno, sizeof(pgno));
+}
+
+/* Within a transaction a page reads as it was written, wherever it went meanwhile: SQLite's cache, the file, or what is to be written to that. */
+static void test_written_pages_are_read(void **unused)
+{
+    static const char *const modes[] = {"delete", "wal"};
+    uint8_t page[4096], wanted[4096];
+
+    (void)unused;
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        char *target = sample_path("target.db"), sql[200];
+        struct database *db;
+
+        snprintf(sql, sizeof(sql), "PRAGMA page_size = 4096; PRAGMA journal_mode = %s; CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(%u))",
+                 modes[i], MANY_PAGES * 4096);
+        sample_sql(target, sql);
+        db = sample_open(target, DATABASE_WRITE, 2000);
+        ok(database_begin_write(db, NULL, &failure));
+        for (uint32_t pgno = 2; pgno <= MANY_PAGES; pgno++) {
+            make_content(pgno, page);
+            ok(database_write_page(db, pgno, page, 4096, &failure));
+        }
+        for (uint32_t pgno = 2; pgno <= MANY_PAGES; pgno++) {
+            make_content(pgno, wanted);
+            ok(database_read_page(db, pgno, page, &failure));
+            assert_memory_equal(page, wanted, 4096);
+        }
+        database_end(db);
+        database_free(db);
+        sample_check_integrity(target);
+    }
+}
+
 /* Each kind into a file of no bytes, which takes its page size, and stays without WAL. */
 static void test_into_empty(void **unused)
 {
@@ -431,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_written_pages_are_read),
         cmocka_unit_test(test_into_empty),
         cmocka_unit_test(test_empty_stays_empty),
         cmocka_unit_test(test_growth_and_shrinkage),
