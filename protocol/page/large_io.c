@@ -137,23 +137,16 @@ static int file_close(sqlite3_file *file)
     return self->real->pMethods->xClose(self->real);
 }
 
-/* Read the window's part of the file that begins at offset to `piece`. Returns whether there are len bytes. */
-static int read_piece(struct file *self, uint8_t *piece, int len, sqlite3_int64 offset)
+/* Read the window's part of the file that begins at offset to `piece`. Returns whether it is all there: the end of a file is read page by page. */
+static int read_piece(struct file *self, uint8_t *piece, sqlite3_int64 offset)
 {
     struct read_window *ahead = &self->ahead;
-    sqlite3_int64 size = 0;
-    int want;
 
     /* The window would hold what stood there before what is still to be written. */
     catch_up(self);
-    if (self->failed != SQLITE_OK)
+    if (self->failed != SQLITE_OK || self->real->pMethods->xRead(self->real, piece, (int)ahead->piece_len, offset) != SQLITE_OK)
         return 0;
-    if (self->real->pMethods->xFileSize(self->real, &size) != SQLITE_OK || size - offset < len)
-        return 0;
-    want = size - offset < (sqlite3_int64)ahead->piece_len ? (int)(size - offset) : (int)ahead->piece_len;
-    if (self->real->pMethods->xRead(self->real, piece, want, offset) != SQLITE_OK)
-        return 0;
-    read_window_fill(ahead, (uint64_t)offset, (size_t)want);
+    read_window_fill(ahead, (uint64_t)offset, ahead->piece_len);
     return 1;
 }
 
@@ -181,7 +174,7 @@ static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offs
     if (read_window_copy(&self->ahead, data, (size_t)len, (uint64_t)offset))
         return SQLITE_OK;
     piece = read_window_plan(&self->ahead, (size_t)len, (uint64_t)offset);
-    if (piece != NULL && read_piece(self, piece, len, offset)) {
+    if (piece != NULL && read_piece(self, piece, offset)) {
         memcpy(data, piece, (size_t)len);
         return SQLITE_OK;
     }
