@@ -1,8 +1,8 @@
 /*
- * A record is a header, then the page, or what it differs in from the page that it replaces; all in the
- * machine's byte order, as the file never leaves the machine. A file with a name begins with a header:
- * what its pages were kept for. It is written without fsync: what a power loss leaves of it begins with
- * page number 0 somewhere, is cut, or has another hash.
+ * A record is a header, then the page, or what it differs in from the page that it replaces; all in
+ * the machine's byte order, as the file never leaves the machine. A file with a name begins with a
+ * header: what its pages were kept for. It is written without fsync: what a power loss leaves of it
+ * begins with page number 0 somewhere, is cut, or has another hash.
  */
 #include "protocol/page/arrivals.h"
 
@@ -42,19 +42,19 @@ struct arrivals {
     char *path;     /* NULL: the file has no name, or has it no more */
     uint64_t start; /* of the first record */
     uint32_t page_size;
-    uint64_t count; /* pages that were added, or given since reading began */
-    uint64_t given; /* of those that were added, those with an old page */
-    uint64_t alike; /* of them, those that became deltas */
+    uint64_t count;        /* pages that were added, or given since reading began */
+    uint64_t given;        /* of those that were added, those with an old page */
+    uint64_t alike;        /* of them, those that became deltas */
     arrivals_fetch *fetch; /* of old pages */
     void *fetch_arg;
-    uint8_t *page;  /* owned; the page that is handed out, if it was a delta */
-    uint8_t *data;  /* owned; a chunk: what is to be written, or was read */
-    size_t len;     /* bytes in it */
-    size_t at;      /* reading: of the next record */
+    uint8_t *page;    /* owned; the page that is handed out, if it was a delta */
+    uint8_t *data;    /* owned; a chunk: what is to be written, or was read */
+    size_t len;       /* bytes in it */
+    size_t at;        /* reading: of the next record */
     uint64_t data_at; /* reading: where the chunk stands in the file */
-    uint64_t place; /* reading: where the last record stands */
-    int reads;      /* everything was added, and is being read */
-    int unread;     /* nobody looked yet at what an earlier process left */
+    uint64_t place;   /* reading: where the last record stands */
+    int reads;        /* everything was added, and is being read */
+    int unread;       /* nobody looked yet at what an earlier process left */
 };
 
 /* All but the spool. */
@@ -158,7 +158,8 @@ int arrivals_add(struct arrivals *arrivals, uint32_t pgno, const uint8_t *page, 
     if (arrivals->len + sizeof(record) + arrivals->page_size > CHUNK)
         rc = flush(arrivals, error);
     data = arrivals->data + arrivals->len + sizeof(record);
-    if (old != NULL && page_delta_make(old, page, arrivals->page_size, data, arrivals->page_size / 2, &len)) {
+    if (old != NULL &&
+        page_delta_make(old, page, arrivals->page_size, data, arrivals->page_size / 2, &len)) {
         record.len = (uint32_t)len;
         arrivals->alike++;
     } else {
@@ -198,7 +199,8 @@ void arrivals_free(struct arrivals *arrivals)
     /* What could not be written is not there for the next attempt, that is all. */
     if (arrivals->spool != NULL && arrivals->path != NULL && !arrivals->reads)
         flush(arrivals, NULL);
-    if (arrivals->spool != NULL && !arrivals->unread && arrivals->count * arrivals->page_size < WORTH_KEEPING)
+    if (arrivals->spool != NULL && !arrivals->unread &&
+        arrivals->count * arrivals->page_size < WORTH_KEEPING)
         arrivals_discard(arrivals);
     spool_free(arrivals->spool);
     free(arrivals->path);
@@ -220,7 +222,8 @@ static int damaged(struct error *error)
     return error_set(error, ERR_IO, "reading the pages that came: they are damaged");
 }
 
-/* Have what stands at data + at in the chunk, with as much behind it as there is and the chunk holds. */
+/* Have what stands at data + at in the chunk, with as much behind it as there is and the chunk
+ * holds. */
 static int refill(struct arrivals *arrivals, struct error *error)
 {
     size_t kept = arrivals->len - arrivals->at, got;
@@ -235,8 +238,8 @@ static int refill(struct arrivals *arrivals, struct error *error)
 }
 
 /* Make the page of a record, whose bytes are in memory, at `page`. */
-static int make_page(struct arrivals *arrivals, const struct record *record, const uint8_t *bytes, uint8_t *page,
-                     struct error *error)
+static int make_page(struct arrivals *arrivals, const struct record *record, const uint8_t *bytes,
+                     uint8_t *page, struct error *error)
 {
     int rc = 0;
 

@@ -3,7 +3,7 @@
  *
  * They are taken out of the page stream, proven, and kept here before the write lock is taken, so that the lock is
  * held for writing alone. A page that is like the one that it replaces is kept as what differs from that (page_delta.h), which is there again when it is
- * written: to put 105 MB of whole pages into a file took a fifth of the time of a pull, most of it for the memory of the kernel's cache.
+ * written: to put 105 MB of whole pages into a file took 0.26 of the 1.73 s of processor time of a pull, most of it for the memory of the kernel's cache.
  * The file has no name: nothing is left behind however the process ends.
  *
  * Those of a pull can have a name instead, "<db>.lockstep-pull": then what arrived of a pull that broke is there for the next one

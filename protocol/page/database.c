@@ -3,8 +3,8 @@
  *
  * - Page 1 is held back until the commit, see connection_write_last.
  * - In WAL mode what a page held is not read before it is written (large_io.h). A page whose write
- * failed can be left as zeros in SQLite's cache: with what was to be written, so with the transaction,
- * goes the connection.
+ * failed can be left as zeros in SQLite's cache: with what was to be written, so with the
+ * transaction, goes the connection.
  * - With auto_vacuum FULL, COMMIT would move pages about, by the old pointer map on the new
  * content. So the connection is told that the vacuum is incremental; what that changes in page 1 is
  * overwritten in the commit.
@@ -402,7 +402,8 @@ out:
     return rc;
 }
 
-static int own_page(void *arg, const char *name, int is_index, const char *table, uint32_t pgno, struct error *error)
+static int own_page(void *arg, const char *name, int is_index, const char *table, uint32_t pgno,
+                    struct error *error)
 {
     return page_owners_add(arg, name, is_index, table, pgno, error);
 }
@@ -412,7 +413,8 @@ int database_find_owners(struct database *db, struct page_owners *owners, struct
     int rc;
 
     assert(db->transaction != NO_TRANSACTION);
-    rc = page_owners_init(owners, db->state.page_size, db->state.page_count, db->state.page_count > 0 ? db->page1 : NULL, error);
+    rc = page_owners_init(owners, db->state.page_size, db->state.page_count,
+                          db->state.page_count > 0 ? db->page1 : NULL, error);
     if (rc == 0 && db->state.page_count > 0)
         rc = connection_visit_trees(db->connection, own_page, owners, error);
     if (rc != 0)

@@ -40,10 +40,10 @@ struct piece {
 };
 
 struct file {
-    sqlite3_file base;  /* what SQLite sees */
-    sqlite3_file *real; /* behind this struct */
-    struct file *main;  /* the database file that this one belongs to, or is */
-    int writes_behind;   /* of the main file: it and those that belong to it */
+    sqlite3_file base;                /* what SQLite sees */
+    sqlite3_file *real;               /* behind this struct */
+    struct file *main;                /* the database file that this one belongs to, or is */
+    int writes_behind;                /* of the main file: it and those that belong to it */
     struct large_io_page overwritten; /* of the main file: what need not be read; len 0: nothing */
     struct read_window ahead;
     struct piece behind; /* what is still to be written */
@@ -137,20 +137,23 @@ static int file_close(sqlite3_file *file)
     return self->real->pMethods->xClose(self->real);
 }
 
-/* Read the window's part of the file that begins at offset to `piece`. Returns whether it is all there: the end of a file is read page by page. */
+/* Read the window's part of the file that begins at offset to `piece`. Returns whether it is all
+ * there: the end of a file is read page by page. */
 static int read_piece(struct file *self, uint8_t *piece, sqlite3_int64 offset)
 {
     struct read_window *ahead = &self->ahead;
 
     /* The window would hold what stood there before what is still to be written. */
     catch_up(self);
-    if (self->failed != SQLITE_OK || self->real->pMethods->xRead(self->real, piece, (int)ahead->piece_len, offset) != SQLITE_OK)
+    if (self->failed != SQLITE_OK ||
+        self->real->pMethods->xRead(self->real, piece, (int)ahead->piece_len, offset) != SQLITE_OK)
         return 0;
     read_window_fill(ahead, (uint64_t)offset, ahead->piece_len);
     return 1;
 }
 
-/* Where in the WAL a page stands is SQLite's secret; but the statement that writes it reads no other. */
+/* Where in the WAL a page stands is SQLite's secret; but the statement that writes it reads no
+ * other. */
 static int is_overwritten(const struct file *self, int len, sqlite3_int64 offset)
 {
     const struct large_io_page *page = &self->main->overwritten;
@@ -178,10 +181,12 @@ static int file_read(sqlite3_file *file, void *data, int len, sqlite3_int64 offs
         memcpy(data, piece, (size_t)len);
         return SQLITE_OK;
     }
-    return self->failed != SQLITE_OK ? tell(self) : self->real->pMethods->xRead(self->real, data, len, offset);
+    return self->failed != SQLITE_OK ? tell(self)
+                                     : self->real->pMethods->xRead(self->real, data, len, offset);
 }
 
-/* Not those of a journal: without what could not be written there, SQLite cannot undo in its cache what it has to undo for that. */
+/* Not those of a journal: without what could not be written there, SQLite cannot undo in its cache
+ * what it has to undo for that. */
 static int holds_writes(const struct file *self)
 {
     return self->main->writes_behind && (self == self->main || self->wal_name != NULL);

@@ -16,7 +16,8 @@ static int same_word(const uint8_t *a, const uint8_t *b)
     return memcmp(a, b, WORD) == 0;
 }
 
-int page_delta_make(const uint8_t *old, const uint8_t *page, uint32_t page_size, uint8_t *delta, size_t max, size_t *len)
+int page_delta_make(const uint8_t *old, const uint8_t *page, uint32_t page_size, uint8_t *delta,
+                    size_t max, size_t *len)
 {
     uint32_t end = 0; /* of the last run */
 

@@ -1,8 +1,8 @@
 /*
  * page_delta: what differs between two pages of one size, as runs of bytes, for keeping pages on the disk of one machine.
  *
- * Not what crosses a link: that is a patch (patch.h), which finds what moved, and is compressed. This one is made and undone at the speed of
- * memory: 25,740 pages with one changed row each took 6 ms, and 5 MB instead of 105.
+ * Not what crosses a link: that is a patch (patch.h), which finds what moved, and is compressed. This one is made and undone in less than a
+ * microsecond a page: of the scattered updates of bench/ 25,733 pages became 4.9 MB instead of 105, 172 of them whole.
  *
  * Format: for each run how many bytes are the same before it, how many it has (16 bits each, in the machine's byte order), and these.
  */

@@ -3,7 +3,7 @@
  *
  * A read that begins no more than gap_max bytes behind the last one is taken as a sign that others follow: then piece_len bytes are to be read at once.
  * Measured with a kernel to which a call costs 1.2 us: 4 KiB take 2.3 to 2.7 us, 64 KiB 6.8. So where pages are read in order and one of four is
- * wanted, pieces of 64 KiB cost two thirds of what single pages do, and a quarter where all are.
+ * wanted, pieces of 64 KiB cost two thirds of what single pages do, and a fifth where all are.
  */
 #ifndef LOCKSTEP_PAGE_READ_WINDOW_H
 #define LOCKSTEP_PAGE_READ_WINDOW_H

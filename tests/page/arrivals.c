@@ -276,7 +276,8 @@ static void test_pages_for_something_else(void **unused)
     }
 }
 
-/* A process that was killed leaves its last record in pieces; a power loss, zeros. What is before that is good. */
+/* A process that was killed leaves its last record in pieces; a power loss, zeros. What is before
+ * that is good. */
 static void test_damaged_record(void **unused)
 {
     static const struct {

@@ -90,17 +90,18 @@ static void test_none(void **unused)
         uint16_t words[4];
         size_t len;
     } rows[] = {
-        {{0, 2, 0}, 2},          /* half a head */
-        {{0, 2, 0}, 5},          /* half a run */
-        {{511, 2, 0}, 6},        /* beyond the end of a page of 512 */
-        {{513, 0}, 4},           /* the same before a run of nothing */
-        {{65535, 65535, 0}, 8},  /* far beyond */
-        {{512, 0, 1, 0}, 8},     /* in the second run */
+        {{0, 2, 0}, 2},         /* half a head */
+        {{0, 2, 0}, 5},         /* half a run */
+        {{511, 2, 0}, 6},       /* beyond the end of a page of 512 */
+        {{513, 0}, 4},          /* the same before a run of nothing */
+        {{65535, 65535, 0}, 8}, /* far beyond */
+        {{512, 0, 1, 0}, 8},    /* in the second run */
     };
 
     (void)unused;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(page_delta_apply(page, 512, (const uint8_t *)rows[i].words, rows[i].len), 0);
+        assert_int_equal(page_delta_apply(page, 512, (const uint8_t *)rows[i].words, rows[i].len),
+                         0);
     for (int round = 0; round < 10000; round++) {
         size_t len = (size_t)(rand() % 600);
         for (size_t i = 0; i < len; i++)

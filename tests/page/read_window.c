@@ -1,4 +1,5 @@
-/* read_window: which reads are answered from memory, which are worth a piece, and what a write does to it. */
+/* read_window: which reads are answered from memory, which are worth a piece, and what a write does
+ * to it. */
 #include "protocol/page/read_window.h"
 
 #include <setjmp.h>
